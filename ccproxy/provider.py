@@ -1,0 +1,159 @@
+"""What a provider is: a pure translator between the Anthropic Messages API and one upstream's wire.
+
+A `Provider` makes one `Exchange` per attempt. The exchange holds the request to send and knows how to read what
+comes back to *that* request: which tools were renamed, which model the caller asked for. Nothing here does input
+or output; `upstream` does.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import UNSET, Struct
+
+from ccproxy.call import Call, Target
+from ccproxy.errors import ApiError
+from ccproxy.messages import Head, Usage
+
+
+class UpstreamRequest(Struct, frozen=True):
+    """A request to a provider. `url` is absolute and built from the configuration alone."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+class Answer(Struct, frozen=True):
+    """A whole answer: Anthropic's message as JSON text, and the tokens it cost."""
+
+    body: bytes
+    usage: Usage = Usage()
+
+
+class Model(Struct, frozen=True, tag_field="type", tag="model", omit_defaults=True):
+    """A model as `/v1/models` shows it. `created_at` is RFC 3339; facts the provider does not give are absent."""
+
+    id: str
+    display_name: str
+    created_at: str = "1970-01-01T00:00:00Z"  # what Anthropic shows where the date is unknown
+    max_input_tokens: int | None = None
+    max_tokens: int | None = None
+
+
+class Stream(Protocol):
+    """A streamed answer on its way through.
+
+    Attributes:
+        has_content: Whether content has come. Before it, a failure can still be a real status, or another try.
+        usage: The tokens known so far, cumulative.
+    """
+
+    @property
+    def has_content(self) -> bool:
+        """Whether the answer's content has begun, or the answer is whole without any."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens known so far."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last event has been handed over: nothing more is to be read."""
+        ...
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Takes bytes cut anywhere; returns whole Anthropic frames, ready to send.
+
+        Raises:
+            ApiError: The provider reports a failure.
+            UpstreamProtocolError: The bytes break the provider's protocol.
+        """
+        ...
+
+    def close(self) -> bytes:
+        """The upstream has ended; returns the last frames.
+
+        Raises:
+            ApiError: As `feed`.
+            UpstreamProtocolError: As `feed`, and where the stream ended without its terminator.
+        """
+        ...
+
+
+class Exchange(Protocol):
+    """One attempt at one target.
+
+    Attributes:
+        request: What to send.
+        dropped: What the target cannot say, by its path in the request.
+    """
+
+    @property
+    def request(self) -> UpstreamRequest:
+        """What to send."""
+        ...
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """What the target cannot say."""
+        ...
+
+    def answer(self, body: bytes) -> Answer:
+        """Reads a whole answer. Raises as `Stream.feed` does."""
+        ...
+
+    def stream(self) -> Stream:
+        """A reader for one streamed answer."""
+        ...
+
+    def recover(self, error: ApiError) -> "Exchange | None":
+        """A changed second try after `error`, where this provider has one."""
+        ...
+
+
+class Provider(Protocol):
+    """One upstream, by the name the operator gave it."""
+
+    @property
+    def name(self) -> str:
+        """The operator's name for it."""
+        ...
+
+    def exchange(self, call: Call, head: Head, target: Target) -> Exchange:
+        """Prepares one attempt. Raises ApiError where the request cannot be said at all."""
+        ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+        """What a status that is not 200 means for the caller. Any bytes give an ApiError."""
+        ...
+
+    def reply_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Which of an answer's headers the caller sees, in Anthropic's names."""
+        ...
+
+    def count_request(self, call: Call, head: Head, target: Target) -> UpstreamRequest | None:
+        """The provider's own token count of a request; None where it has none."""
+        ...
+
+    def count(self, body: bytes) -> int:
+        """Reads the answer to `count_request`: input tokens."""
+        ...
+
+    def models_request(self) -> UpstreamRequest:
+        """Asks for the provider's models."""
+        ...
+
+    def models(self, body: bytes) -> list[Model]:
+        """Reads the answer to `models_request`."""
+        ...
+
+
+def tokens(value: int | None) -> int:
+    """A count as a number: an absent one adds nothing."""
+    return value if isinstance(value, int) else 0
+
+
+NO_USAGE = Usage(input_tokens=UNSET, output_tokens=UNSET)
