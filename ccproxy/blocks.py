@@ -218,9 +218,7 @@ class BlockWriter:
         self._emit("content_block_stop", {"type": "content_block_stop", "index": self._index})
 
     def _delta(self, delta: dict[str, str]) -> None:
-        self._emit(
-            "content_block_delta", {"type": "content_block_delta", "index": self._index, "delta": delta}
-        )
+        self._emit("content_block_delta", {"type": "content_block_delta", "index": self._index, "delta": delta})
 
     def _emit(self, type: str, document: dict[str, object]) -> None:  # noqa: A002
         self._events.append(Event(type, msgspec.json.encode(document)))

@@ -17,6 +17,7 @@ class Call(Struct, frozen=True, kw_only=True):
         body: The Anthropic request as JSON text. Over HTTP the caller's own bytes; the gRPC edge writes them
             from the message, so the core sees one form.
         headers: HTTP headers or gRPC metadata, lower-case names. Never logged, never passed on as they are.
+        query: The URL's query string, as it came; empty over gRPC.
         deadline: In the loop's time (seconds), where the caller set one.
     """
 
@@ -24,6 +25,7 @@ class Call(Struct, frozen=True, kw_only=True):
     request_id: str
     body: bytes = b""
     headers: Mapping[str, str] = {}
+    query: str = ""
     deadline: float | None = None
 
 

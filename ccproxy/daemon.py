@@ -1,1 +1,1 @@
-"""The background process: `start`, `stop`, `restart`. Its room in the layout; `start --foreground` needs none of it."""
+"""The background process: `start`, `stop`, `restart`. Its room in the layout; nothing runs here yet."""

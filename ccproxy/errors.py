@@ -120,9 +120,6 @@ class ApiError(Exception):
         should_retry: bool | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        provider: str | None = None,
-        upstream_status: int | None = None,
-        upstream_request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         rule = RULES[reason]
@@ -135,9 +132,16 @@ class ApiError(Exception):
         self.should_retry = rule.retry if should_retry is None else should_retry
         self.body = body
         self.headers = dict(headers or {})
+        self.provider: str | None = None
+        self.upstream_status: int | None = None
+        self.upstream_request_id: str | None = None
+
+    def by(self, provider: str, status: int | None = None, request_id: str | None = None) -> "ApiError":
+        """Names the provider that failed, with its own status and request id where there are any."""
         self.provider = provider
-        self.upstream_status = upstream_status
-        self.upstream_request_id = upstream_request_id
+        self.upstream_status = status
+        self.upstream_request_id = request_id
+        return self
 
     def document(self, request_id: str) -> bytes:
         """The error as a JSON document: the provider's own where there is one, else our envelope."""

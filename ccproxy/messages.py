@@ -123,17 +123,7 @@ class ToolResult(Struct, frozen=True, tag="tool_result"):
     is_error: bool | None = None
 
 
-Block = (
-    Text
-    | Image
-    | Document
-    | Thinking
-    | RedactedThinking
-    | ToolUse
-    | ToolResult
-    | SearchResult
-    | Unknown
-)
+Block = Text | Image | Document | Thinking | RedactedThinking | ToolUse | ToolResult | SearchResult | Unknown
 
 
 class Turn(Struct, frozen=True):
@@ -370,7 +360,7 @@ _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]*)`$")
 
 
 def _located(text: str) -> str:
-    """msgspec's `Expected `int`, got `str` - at `$.messages[0].content`` as `messages.0.content: Expected …`."""
+    """Turns msgspec's `Expected `int`, got `str` - at `$.messages[0].content`` into `messages.0.content: Expected …`."""
     match = _LOCATION.match(text)
     what, path = (match["what"], match["path"] or "") if match else (text, "")
     path = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path).removeprefix("$").removeprefix(".")
@@ -381,7 +371,7 @@ def _located(text: str) -> str:
 
 
 def _sentence(what: str) -> str:
-    """msgspec's words without its quotes, and without the value of an invalid tag."""
+    """The words of msgspec without its quotes, and without the value of an invalid tag."""
     if what.startswith("Invalid value "):
         return "Input tag is not one of the expected values"
     return what.replace("`", "")

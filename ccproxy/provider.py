@@ -5,10 +5,12 @@ comes back to *that* request: which tools were renamed, which model the caller a
 or output; `upstream` does.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Protocol
+from email.utils import parsedate_to_datetime
+from typing import Protocol, TypeVar
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from ccproxy.call import Call, Target
 from ccproxy.errors import ApiError
@@ -64,8 +66,8 @@ class Stream(Protocol):
         """Whether the last event has been handed over: nothing more is to be read."""
         ...
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Takes bytes cut anywhere; returns whole Anthropic frames, ready to send.
+    def feed(self, chunk: bytes) -> None:
+        """Takes bytes cut anywhere. What they complete is to be had from `take`, also after a failure.
 
         Raises:
             ApiError: The provider reports a failure.
@@ -73,13 +75,17 @@ class Stream(Protocol):
         """
         ...
 
-    def close(self) -> bytes:
-        """The upstream has ended; returns the last frames.
+    def close(self) -> None:
+        """Takes note that the upstream has ended.
 
         Raises:
             ApiError: As `feed`.
             UpstreamProtocolError: As `feed`, and where the stream ended without its terminator.
         """
+        ...
+
+    def take(self) -> bytes:
+        """Returns the whole Anthropic frames completed since the last call, ready to send."""
         ...
 
 
@@ -151,9 +157,48 @@ class Provider(Protocol):
         ...
 
 
-def tokens(value: int | None) -> int:
-    """A count as a number: an absent one adds nothing."""
-    return value if isinstance(value, int) else 0
+def printable(value: str) -> str:
+    """A header value safe on both edges: printable ASCII, nothing else."""
+    return "".join(c for c in value if " " <= c <= "~").strip()
 
 
-NO_USAGE = Usage(input_tokens=UNSET, output_tokens=UNSET)
+AnyText = TypeVar("AnyText", str, bytes)
+
+
+def redact(text: AnyText, secret: str | None) -> AnyText:
+    """`text` without `secret`: providers quote the key they refuse."""
+    if not secret:
+        return text
+    if isinstance(text, bytes):
+        return text.replace(secret.encode(), b"[redacted]")
+    return text.replace(secret, "[redacted]")
+
+
+def unusable(provider: str, status: int) -> str:
+    """Our own sentence for an answer whose body says nothing fit to pass on."""
+    return f"provider {provider} answered HTTP {status} without a usable error"
+
+
+MAX_RETRY_AFTER_SECONDS = 3600  # what a provider asks beyond that is no advice to a client
+
+
+def retry_after(headers: Mapping[str, str]) -> int | None:
+    """`retry-after` in whole seconds, 1 to an hour; None where it is absent or says nothing.
+
+    A date is measured against the answer's own `date`, so that no clock is needed.
+    """
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_between(headers.get("date", ""), value)
+    if not seconds > 0:  # also refuses NaN
+        return None
+    return min(math.ceil(min(seconds, MAX_RETRY_AFTER_SECONDS)), MAX_RETRY_AFTER_SECONDS)
+
+
+def _seconds_between(start: str, end: str) -> float:
+    try:
+        return (parsedate_to_datetime(end) - parsedate_to_datetime(start)).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0
