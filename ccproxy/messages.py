@@ -22,6 +22,7 @@ MAX_CONTAINERS = 500_000  # objects and arrays: 40 ms and 42 MB to build, measur
 MAX_SEPARATORS = 750_000
 
 EMPTY_OBJECT = Raw(b"{}")
+ABSENT = Raw(b"")  # msgspec takes no union of Raw and None
 
 T = TypeVar("T")
 
@@ -138,10 +139,10 @@ class Tool(Struct, frozen=True):
 
     name: str | None = None
     description: str | None = None
-    input_schema: Raw | None = None
+    input_schema: Raw = ABSENT
     type: str | None = None
     strict: bool | None = None
-    input_examples: Raw | None = None
+    input_examples: Raw = ABSENT
 
 
 class ToolChoice(Struct, frozen=True):
@@ -164,7 +165,7 @@ class OutputConfig(Struct, frozen=True):
     """Effort and structured output. `format` is `{"type": "json_schema", "schema": …}`."""
 
     effort: str | None = None
-    format: Raw | None = None
+    format: Raw = ABSENT
 
 
 class Metadata(Struct, frozen=True):
@@ -360,7 +361,7 @@ _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]*)`$")
 
 
 def _located(text: str) -> str:
-    """Turns msgspec's `Expected `int`, got `str` - at `$.messages[0].content`` into `messages.0.content: Expected …`."""
+    """Turns msgspec's `$.messages[0].content` at the end into `messages.0.content` at the front."""
     match = _LOCATION.match(text)
     what, path = (match["what"], match["path"] or "") if match else (text, "")
     path = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path).removeprefix("$").removeprefix(".")

@@ -1,0 +1,294 @@
+"""What the operator says: a JSON file, and the environment over it.
+
+    ~/.ccproxy/config.json (or --config FILE), and over it
+    CCPROXY_HOST, CCPROXY_PORT, CCPROXY_GRPC_PORT, CCPROXY_API_KEY;
+    a provider's own key variable (ANTHROPIC_API_KEY, OPENAI_API_KEY) enables that provider where the file is silent
+
+Nothing is read from the working directory. Secrets are `Secret`s: no `repr`, log or error shows one.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 3456
+DEFAULT_GRPC_PORT = 3457
+DEFAULT_SHUTDOWN_SECONDS = 30.0
+MAX_SHUTDOWN_SECONDS = 900.0
+
+PROVIDER_TYPES = {
+    "anthropic": ("https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+    "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
+}
+"""The known types: their own base URL, and the variable that holds their key."""
+
+
+class ConfigError(Exception):
+    """What is wrong with a configuration: one line per problem, each with its place."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Secret:
+    """A string that shows itself only to who asks by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One provider. `type` says which wire it speaks; where it is absent, the name does."""
+
+    name: str
+    type: str = ""
+    api_base_url: str = ""
+    api_key: Secret | None = None
+    models: list[str] = []
+    enabled: bool = True
+
+
+class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a model name goes. Without `model` the caller's own is kept."""
+
+    provider: str
+    model: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration.
+
+    Attributes:
+        host: The address both edges bind.
+        port: The HTTP port.
+        grpc_port: The gRPC port; 0 switches gRPC off.
+        grpc_reflection: Whether gRPC clients may ask for the schema.
+        apikey: The key callers must show. Without one only callers on this host are served.
+        trust_localhost: Whether a caller on this host may read details without the key.
+        shutdown_timeout: Seconds that running streams get to end after SIGTERM.
+        drain_delay: Seconds between saying "not ready" and closing the listeners.
+        providers: The upstreams.
+        routes: Model name -> target; the key `default` takes what no other route takes.
+        demo: Whether the built-in demo upstream stands in for the providers.
+    """
+
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    grpc_port: int = DEFAULT_GRPC_PORT
+    grpc_reflection: bool = False
+    apikey: Secret | None = None
+    trust_localhost: bool = True
+    shutdown_timeout: float = DEFAULT_SHUTDOWN_SECONDS
+    drain_delay: float | None = None
+    providers: list[ProviderConfig] = field(default_factory=list)
+    routes: dict[str, RouteConfig] = field(default_factory=dict)
+    demo: bool = False
+
+    @property
+    def active(self) -> list[ProviderConfig]:
+        """The enabled providers."""
+        return [provider for provider in self.providers if provider.enabled]
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only callers on this host can reach the service."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) is this host itself."""
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def load(path: Path | None, environ: Mapping[str, str], home: Path) -> Config:
+    """Reads the configuration.
+
+    Args:
+        path: The file the operator names; None for the default one, which may be absent.
+        environ: The environment.
+        home: The operator's home directory.
+
+    Raises:
+        ConfigError: With every problem that can be told at once.
+    """
+    file = path or home / ".ccproxy" / "config.json"
+    config = _read(file) if path is not None or file.is_file() else Config()
+    problems: list[str] = []
+    config = _with_environment(config, environ, problems)
+    config = _with_key_variables(config, environ)
+    config = _with_demo(config, environ)
+    problems += _problems(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _read(file: Path) -> Config:
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{file}: {error.strerror}"]) from error
+    try:
+        return msgspec.json.decode(text, type=Config, dec_hook=_secret)
+    except msgspec.ValidationError as error:
+        raise ConfigError([f"{file}: {_explain(str(error))}"]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError([f"{file}: not valid JSON: {_line(text, str(error))}"]) from error
+
+
+def _secret(type: type, value: Any) -> Any:  # noqa: A002  # msgspec's hook
+    if type is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError("Expected `str`")
+
+
+def _line(text: bytes, error: str) -> str:
+    """The parser's words, with the line they are about."""
+    match = re.search(r"\(byte (\d+)\)", error)
+    if not match:
+        return error
+    line = text.count(b"\n", 0, int(match[1])) + 1
+    return error.replace(match[0], f"(line {line})")
+
+
+def _explain(error: str) -> str:
+    """Turns msgspec's words into a place and a reason, with the nearest known key for an unknown one."""
+    what, _, path = error.partition(" - at ")
+    path = path.strip("`")
+    unknown = re.search(r"unknown field `([^`]*)`", what)
+    if unknown:
+        owner = ProviderConfig if "providers" in path else RouteConfig if "routes" in path else Config
+        near = difflib.get_close_matches(unknown[1], owner.__struct_fields__, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(owner.__struct_fields__)}"
+        return f"{path or '$'}: unknown key {unknown[1]}{hint}"
+    return f"{path or '$'}: {what.replace('`', '')}"
+
+
+def _with_environment(config: Config, environ: Mapping[str, str], problems: list[str]) -> Config:
+    """Lays the CCPROXY_* variables over the file."""
+    changes: dict[str, Any] = {}
+    read: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "CCPROXY_HOST": ("host", str),
+        "CCPROXY_PORT": ("port", int),
+        "CCPROXY_GRPC_PORT": ("grpc_port", int),
+        "CCPROXY_API_KEY": ("apikey", Secret),
+    }
+    for variable, (name, convert) in read.items():
+        value = environ.get(variable, "").strip()
+        if not value:
+            continue
+        try:
+            changes[name] = convert(value)
+        except ValueError:
+            hint = ""
+            if value.startswith("tcp://"):  # Kubernetes writes NAME_PORT for a Service called NAME
+                hint = "; Kubernetes sets it for a Service of that name: set enableServiceLinks: false"
+            problems.append(f"{variable}: expected a port number{hint}")
+    return msgspec.structs.replace(config, **changes)
+
+
+def _with_key_variables(config: Config, environ: Mapping[str, str]) -> Config:
+    """Gives each provider the key of its variable, and enables the providers whose key alone is there."""
+    providers = []
+    for provider in config.providers:
+        _, variable = PROVIDER_TYPES.get(provider.type or provider.name, ("", ""))
+        key = environ.get(variable, "").strip()
+        own_url = not provider.api_base_url  # a key of the environment goes to its own provider only
+        providers.append(
+            msgspec.structs.replace(provider, api_key=Secret(key))
+            if provider.api_key is None and key and own_url
+            else provider
+        )
+    named = {provider.type or provider.name for provider in providers}
+    for type_, (_, variable) in PROVIDER_TYPES.items():
+        key = environ.get(variable, "").strip()
+        if key and type_ not in named and not config.demo:
+            providers.append(ProviderConfig(type_, api_key=Secret(key)))
+    return msgspec.structs.replace(config, providers=providers)
+
+
+def _with_demo(config: Config, environ: Mapping[str, str]) -> Config:
+    """With nothing configured, on this host and outside Kubernetes, the demo upstream answers (D16)."""
+    alone = not config.providers and config.is_loopback and "KUBERNETES_SERVICE_HOST" not in environ
+    return msgspec.structs.replace(config, demo=True) if alone else config
+
+
+def _problems(config: Config) -> list[str]:
+    problems = []
+    for name in ("port", "grpc_port"):
+        value = getattr(config, name)
+        if not 0 <= value <= 65535:  # noqa: PLR2004  # what TCP has
+            problems.append(f"$.{name}: expected 0 to 65535, got {value}")
+    if config.port and config.port == config.grpc_port:
+        problems.append(f"$.grpc_port: {config.port} is the HTTP port already")
+    if not 0 <= config.shutdown_timeout <= MAX_SHUTDOWN_SECONDS:
+        problems.append(f"$.shutdown_timeout: expected 0 to {MAX_SHUTDOWN_SECONDS:g} seconds")
+    if config.apikey is not None and not config.apikey.reveal():
+        problems.append("$.apikey: is empty; leave it out to serve callers on this host only")
+    if not config.is_loopback and config.apikey is None:
+        problems.append(
+            f"$.host: {config.host} can be reached from other hosts, so a key is needed: "
+            "set apikey or CCPROXY_API_KEY"
+        )
+    problems += _provider_problems(config)
+    names = {provider.name for provider in config.active}
+    if not config.demo:
+        problems += [
+            f"$.routes.{name}.provider: no enabled provider is named {route.provider}"
+            for name, route in config.routes.items()
+            if route.provider not in names
+        ]
+    return problems
+
+
+def _provider_problems(config: Config) -> list[str]:
+    problems = []
+    seen: set[str] = set()
+    for index, provider in enumerate(config.providers):
+        at = f"$.providers[{index}]"
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", provider.name):
+            problems.append(f"{at}.name: expected letters, digits, dot, dash or underscore")
+        if provider.name in seen:
+            problems.append(f"{at}.name: {provider.name} is there twice")
+        seen.add(provider.name)
+        if (provider.type or provider.name) not in PROVIDER_TYPES:
+            problems.append(f"{at}.type: expected one of {', '.join(PROVIDER_TYPES)}")
+        if provider.api_base_url and not _is_base_url(provider.api_base_url):
+            problems.append(f"{at}.api_base_url: expected http(s)://host[:port][/path] and nothing else")
+    return problems
+
+
+def _is_base_url(url: str) -> bool:
+    """Whether a path can be put behind `url`: no user, query or fragment that could move it elsewhere."""
+    return re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?", url) is not None
