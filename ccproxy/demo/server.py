@@ -1,0 +1,240 @@
+"""The demo's server: aiohttp on loopback, its pace, and the faults that need a connection."""
+
+import asyncio
+import ipaddress
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager
+from itertools import chain
+from typing import Self
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from ccproxy.demo import anthropic, directives, openai_chat
+from ccproxy.demo.answer import compose
+from ccproxy.demo.dialect import Dialect, Frame, Kind, Stamp, status_of, until
+from ccproxy.demo.prompt import InvalidRequestError, Prompt
+from ccproxy.demo.script import Script
+
+MAX_BODY = 32 * 1024 * 1024  # bytes; Anthropic's own limit
+SHUTDOWN_SECONDS = 0.1  # for answers under way when the demo ends; nobody depends on them
+
+ANTHROPIC = "/anthropic"
+OPENAI = "/openai/v1"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Facts(Struct):
+    """What `GET /` tells."""
+
+    service: str
+    requests: int
+    open_streams: int
+    aborted: int
+
+
+class Demo:
+    """A running demo upstream. `requests` and `aborted` only grow.
+
+    `requests` counts those in a provider's dialect, `open_streams` the streams being answered, `aborted` the
+    requests whose client went away before its answer was complete.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.requests = 0
+        self.open_streams = 0
+        self.aborted = 0
+
+    @property
+    def anthropic_url(self) -> str:
+        """The base URL for a client of the Anthropic API; it adds `/v1/messages`."""
+        return self.url + ANTHROPIC
+
+    @property
+    def openai_url(self) -> str:
+        """The base URL for a client of OpenAI's API; it adds `/chat/completions`."""
+        return self.url + OPENAI
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(cls, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Self]:
+        """Serves on `host`, which must be a loopback address, until the block is left.
+
+        Raises:
+            ValueError: `host` is no loopback address.
+            OSError: the port is taken.
+        """
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"The demo upstream serves on loopback only, not on {host}")
+        shown = f"[{host}]" if ":" in host else host
+        demo = cls("")
+        runner = web.AppRunner(
+            demo.application(), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            demo.url = f"http://{shown}:{runner.addresses[0][1]}"
+            yield demo
+        finally:
+            await runner.cleanup()
+
+    def application(self) -> web.Application:
+        """All routes: every dialect under its own prefix, since two of them share a path."""
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[_in_dialect])
+        app.router.add_get("/", self._facts)
+        app.router.add_post(f"{ANTHROPIC}/v1/messages", self._answers(anthropic))
+        app.router.add_post(f"{ANTHROPIC}/v1/messages/count_tokens", self._count)
+        app.router.add_post(f"{OPENAI}/chat/completions", self._answers(openai_chat))
+        for prefix, dialect in ((f"{ANTHROPIC}/v1", anthropic), (OPENAI, openai_chat)):
+            app.router.add_get(f"{prefix}/models", self._models(dialect))
+            app.router.add_get(f"{prefix}/models/{{name}}", self._model(dialect))
+        return app
+
+    async def _facts(self, _: web.Request) -> web.Response:
+        facts = Facts("ccproxy demo upstream", self.requests, self.open_streams, self.aborted)
+        return _json(msgspec.json.encode(facts))
+
+    def _answers(self, dialect: Dialect) -> Handler:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            self.requests += 1
+            prompt = dialect.read(await request.read())
+            script = directives.parse(prompt.text)
+            with self._under_way(is_stream=prompt.stream):
+                return await _perform(request, dialect, prompt, script)
+
+        return handler
+
+    def _models(self, dialect: Dialect) -> Handler:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            self.requests += 1
+            return _json(dialect.models(request.query))
+
+        return handler
+
+    def _model(self, dialect: Dialect) -> Handler:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            self.requests += 1
+            name = request.match_info["name"]
+            model = dialect.model(name)
+            return _error(dialect, 404, message=f"model: {name}") if model is None else _json(model)
+
+        return handler
+
+    async def _count(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
+        return _json(anthropic.count(await request.read()))
+
+    @contextmanager
+    def _under_way(self, *, is_stream: bool) -> Generator[None]:
+        """Counts an answer while it is given, and whether its client went away."""
+        self.open_streams += is_stream
+        try:
+            yield
+        except (asyncio.CancelledError, ConnectionError):
+            self.aborted += 1
+            raise
+        finally:
+            self.open_streams -= is_stream
+
+
+async def _perform(request: web.Request, dialect: Dialect, prompt: Prompt, script: Script) -> web.StreamResponse:
+    """Gives the answer that the script asks for."""
+    stamp = Stamp(secrets.token_hex(8), int(time.time()))
+    answer = compose(prompt, script)
+    await asyncio.sleep(script.wait_ms / 1000)
+    if script.cut and script.cut.after is None:
+        return _hang_up(request, web.Response())
+    if script.error:
+        return _error(dialect, script.error.status, script.error.type, script.error.message, script.error.headers)
+    if prompt.stream:
+        return await _stream(request, dialect, dialect.frames(answer, prompt, stamp), script)
+    if script.fail:  # an answer in one piece has no middle
+        return _error(dialect, status_of(script.fail.type), script.fail.type, script.fail.message)
+    whole = _json(dialect.whole(answer, prompt, stamp), {dialect.REQUEST_ID: _request_id()})
+    return await _half(request, whole) if script.cut else whole
+
+
+async def _stream(
+    request: web.Request, dialect: Dialect, frames: Iterable[Frame], script: Script
+) -> web.StreamResponse:
+    request_id = _request_id()
+    headers = {"cache-control": "no-cache", dialect.REQUEST_ID: request_id}
+    response = web.StreamResponse(headers=headers)
+    response.content_type, response.charset = "text/event-stream", "utf-8"
+    if script.fail:
+        failure = dialect.failure(script.fail.type, script.fail.message, request_id)
+        frames = chain(until(frames, script.fail.after), [failure])
+    if script.cut and script.cut.after is not None:
+        frames = until(frames, script.cut.after)
+    await response.prepare(request)
+    for frame in frames:
+        if frame.kind is Kind.PIECE:  # also at pace 0: others in this loop shall have their turn
+            await asyncio.sleep(script.pace_ms / 1000)
+        await response.write(frame.data)
+    if script.cut:
+        return _hang_up(request, response)
+    await response.write_eof()
+    return response
+
+
+async def _half(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """Sends half of the body that the headers promise."""
+    body = whole.body
+    data = body if isinstance(body, bytes) else b""
+    response = web.StreamResponse(headers=whole.headers)
+    response.content_length = len(data)
+    await response.prepare(request)
+    await response.write(data[: len(data) // 2])
+    return _hang_up(request, response)
+
+
+def _hang_up(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Closes the connection after what was written; `response` is for aiohttp, which finds it closed."""
+    if request.transport:
+        request.transport.close()
+    return response
+
+
+def _json(body: bytes, headers: dict[str, str] | None = None, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, headers={"content-type": "application/json", **(headers or {})})
+
+
+def _error(
+    dialect: Dialect,
+    status: int,
+    kind: str | None = None,
+    message: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> web.Response:
+    """An HTTP error. With a content-type of another kind its body is the bare message, like that of a gateway."""
+    request_id = _request_id()
+    own = {name.lower(): value for name, value in (headers or {}).items()}
+    if "json" in own.get("content-type", "json"):
+        body = dialect.error(status, kind, message, request_id)
+    else:
+        body = (message or "").encode()
+    return _json(body, {dialect.REQUEST_ID: request_id, **own}, status)
+
+
+def _request_id() -> str:
+    return f"req_demo_{secrets.token_hex(8)}"
+
+
+@web.middleware
+async def _in_dialect(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Words every refusal as the provider would whose prefix was called."""
+    dialect: Dialect = openai_chat if request.path.startswith("/openai") else anthropic
+    try:
+        return await handler(request)
+    except InvalidRequestError as error:
+        return _error(dialect, 400, message=str(error))
+    except web.HTTPRequestEntityTooLarge:
+        return _error(dialect, 413, message=f"Request exceeds the maximum size of {MAX_BODY} bytes")
+    except web.HTTPException as error:
+        return _error(dialect, error.status, message=f"{request.method} {request.path}: {error.reason}")
