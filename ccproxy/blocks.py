@@ -13,6 +13,8 @@ other blocks wait here, in the order they came, so that no call is ever cut or m
 Source: https://platform.claude.com/docs/en/build-with-claude/streaming, and the order seen in recorded streams.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -26,6 +28,10 @@ Key = str | int
 """Which block a piece belongs to: TEXT, THINKING, or the provider's own number of a tool call."""
 
 
+_CUT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal", "stop_sequence"})
+"""Stop reasons that may come in the middle of a tool call. The caller does not run a call cut short."""
+
+
 class _Pieces(Struct):
     """What came for a block that is not open yet. `id` and `name` are empty for text and thinking."""
 
@@ -37,15 +43,20 @@ class _Pieces(Struct):
 
 
 class BlockWriter:
-    """Writes one answer as events. `take` hands over what has been written since the last call."""
+    """Writes one answer as events. `take` hands over what has been written since the last call.
 
-    def __init__(self) -> None:
+    `names` holds the caller's names of tools by the names they have upstream, where these differ.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        self._names = names or {}
         self._events: list[Event] = []
         self._begun = False
         self._finished = False
         self._index = -1
         self._open: Key | None = None
-        self._arguments = ""  # of the open tool call, to know when it is whole
+        self._arguments: list[str] = []  # of the open tool call, to know when it is whole
+        self._delta_start = b""  # of the open block: all of a delta's JSON but its text, to write many fast
         self._waiting: list[_Pieces] = []
         self._closed: set[Key] = set()
 
@@ -78,12 +89,20 @@ class BlockWriter:
 
     def text(self, piece: str) -> None:
         """Text goes on; an empty piece is nothing."""
-        if piece:
+        if not piece:
+            return
+        if self._open == TEXT:
+            self._delta(piece)
+        else:
             self._piece(_Pieces(TEXT, text=piece))
 
     def thinking(self, piece: str) -> None:
         """Thinking goes on; an empty piece is nothing."""
-        if piece:
+        if not piece:
+            return
+        if self._open == THINKING:
+            self._delta(piece)
+        else:
             self._piece(_Pieces(THINKING, text=piece))
 
     def signature(self, signature: str) -> None:
@@ -102,7 +121,11 @@ class BlockWriter:
         Raises:
             UpstreamProtocolError: The call is already closed.
         """
-        self._piece(_Pieces(key, id=id, name=name, text=piece))
+        if key != self._open or self._waiting:
+            self._piece(_Pieces(key, id=id, name=name, text=piece))
+        elif piece:
+            self._arguments.append(piece)
+            self._delta(piece)
 
     def finish(
         self,
@@ -115,13 +138,16 @@ class BlockWriter:
         """Ends the message.
 
         Raises:
-            UpstreamProtocolError: A tool call is not whole, unless the answer was cut at its token limit.
+            UpstreamProtocolError: A tool call is not whole, though the answer is said to be.
         """
         self._require_running()
-        cut = stop_reason == "max_tokens"
+        cut = stop_reason in _CUT
         self._close(cut=cut)
         while self._waiting:
-            self._open_waiting(self._waiting.pop(0))
+            first = self._waiting.pop(0)
+            if cut and isinstance(first.key, int) and not _is_object(first.text):
+                continue  # nothing of it has gone out yet: no caller need see half a call
+            self._open_waiting(first)
             self._close(cut=cut)
         self._finished = True
         delta: dict[str, object] = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
@@ -174,20 +200,25 @@ class BlockWriter:
             self._open_waiting(self._waiting.pop(0))
 
     def _open_is_whole(self) -> bool:
-        return not isinstance(self._open, int) or _is_object(self._arguments)
+        return not isinstance(self._open, int) or _is_object("".join(self._arguments))
 
     def _open_waiting(self, first: _Pieces) -> None:
         self._index += 1
         self._open = first.key
-        self._arguments = ""
+        self._arguments.clear()
         if first.key == TEXT:
             block: dict[str, object] = {"type": "text", "text": ""}
+            delta = b'"text_delta","text":'
         elif first.key == THINKING:
             block = {"type": "thinking", "thinking": "", "signature": ""}
+            delta = b'"thinking_delta","thinking":'
         else:
             if not first.name or not first.id:
                 raise UpstreamProtocolError("a tool call came without an id or a name")
-            block = {"type": "tool_use", "id": first.id, "name": first.name, "input": {}}
+            name = self._names.get(first.name, first.name)
+            block = {"type": "tool_use", "id": first.id, "name": name, "input": {}}
+            delta = b'"input_json_delta","partial_json":'
+        self._delta_start = b'{"type":"content_block_delta","index":%d,"delta":{"type":%b' % (self._index, delta)
         self._emit(
             "content_block_start",
             {"type": "content_block_start", "index": self._index, "content_block": block},
@@ -196,32 +227,36 @@ class BlockWriter:
 
     def _continue(self, piece: _Pieces) -> None:
         if piece.text:
-            if piece.key == TEXT:
-                self._delta({"type": "text_delta", "text": piece.text})
-            elif piece.key == THINKING:
-                self._delta({"type": "thinking_delta", "thinking": piece.text})
-            else:
-                self._arguments += piece.text
-                self._delta({"type": "input_json_delta", "partial_json": piece.text})
+            if isinstance(piece.key, int):
+                self._arguments.append(piece.text)
+            self._delta(piece.text)
         if piece.signature:
-            self._delta({"type": "signature_delta", "signature": piece.signature})
+            delta = {"type": "signature_delta", "signature": piece.signature}
+            self._emit(
+                "content_block_delta", {"type": "content_block_delta", "index": self._index, "delta": delta}
+            )
             self._close(cut=False)
 
     def _close(self, *, cut: bool) -> None:
         if self._open is None:
             return
         if isinstance(self._open, int):
-            if not cut and self._arguments.strip() and not _is_object(self._arguments):
+            arguments = "".join(self._arguments)
+            if not cut and arguments.strip() and not _is_object(arguments):
                 raise UpstreamProtocolError("the arguments of a tool call are not one JSON object")
             self._closed.add(self._open)
         self._open = None
         self._emit("content_block_stop", {"type": "content_block_stop", "index": self._index})
 
-    def _delta(self, delta: dict[str, str]) -> None:
-        self._emit("content_block_delta", {"type": "content_block_delta", "index": self._index, "delta": delta})
+    def _delta(self, text: str) -> None:
+        """Text for the open block. The document is put together by hand: it is nearly all of a stream."""
+        self._events.append(Event("content_block_delta", b"%b%b}}" % (self._delta_start, _encode(text))))
 
     def _emit(self, type: str, document: dict[str, object]) -> None:  # noqa: A002
         self._events.append(Event(type, msgspec.json.encode(document)))
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def _is_object(text: str) -> bool:

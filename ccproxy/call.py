@@ -1,14 +1,21 @@
 """A call, as an edge hands it over, and where it goes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from ccproxy.messages import Head, decode_head
+
 Edge = Literal["http", "grpc"]
 
+Headers = Mapping[str, Sequence[str]]
+"""HTTP headers or gRPC metadata: lower-case names, every value in the order it came."""
 
-class Call(Struct, frozen=True, kw_only=True):
+TIMEOUT_HEADER = "x-ccproxy-timeout-ms"
+
+
+class Call(Struct, kw_only=True):
     """One call of the Proxy service, whichever edge it came by.
 
     Attributes:
@@ -16,7 +23,7 @@ class Call(Struct, frozen=True, kw_only=True):
         request_id: Ours; the caller sees it in `request-id`.
         body: The Anthropic request as JSON text. Over HTTP the caller's own bytes; the gRPC edge writes them
             from the message, so the core sees one form.
-        headers: HTTP headers or gRPC metadata, lower-case names. Never logged, never passed on as they are.
+        headers: As the caller sent them. Never logged, never passed on as they are.
         query: The URL's query string, as it came; empty over gRPC.
         deadline: In the loop's time (seconds), where the caller set one.
     """
@@ -24,9 +31,20 @@ class Call(Struct, frozen=True, kw_only=True):
     edge: Edge
     request_id: str
     body: bytes = b""
-    headers: Mapping[str, str] = {}
+    headers: Headers = {}
     query: str = ""
     deadline: float | None = None
+    _head: Head | None = None
+
+    def head(self) -> Head:
+        """The members that decide where the request goes; read once.
+
+        Raises:
+            ApiError: As `messages.decode_head`.
+        """
+        if self._head is None:
+            self._head = decode_head(self.body)
+        return self._head
 
 
 class Target(Struct, frozen=True):
@@ -36,3 +54,11 @@ class Target(Struct, frozen=True):
     model: str
     route: str
     parameters: Mapping[str, Any] = {}
+
+
+def deadline(headers: Headers, now: float) -> float | None:
+    """The deadline a caller asks for in `x-ccproxy-timeout-ms`; None where it asks for none that makes sense."""
+    values = headers.get(TIMEOUT_HEADER, ())
+    if len(values) != 1 or not values[0].isascii() or not values[0].isdigit():
+        return None
+    return now + min(int(values[0]), 86_400_000) / 1000

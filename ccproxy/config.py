@@ -1,8 +1,8 @@
 """What the operator says: a JSON file, and the environment over it.
 
-    ~/.ccproxy/config.json (or --config FILE), and over it
+    ~/.ccproxy/config.json (or --config FILE); over it
     CCPROXY_HOST, CCPROXY_PORT, CCPROXY_GRPC_PORT, CCPROXY_API_KEY;
-    a provider's own key variable (ANTHROPIC_API_KEY, OPENAI_API_KEY) enables that provider where the file is silent
+    a provider's own key variable (ANTHROPIC_API_KEY, OPENAI_API_KEY) enables it where the file is silent
 
 Nothing is read from the working directory. Secrets are `Secret`s: no `repr`, log or error shows one.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 3456
@@ -131,13 +131,14 @@ def is_loopback(host: str) -> bool:
     return bool((mapped or address).is_loopback)
 
 
-def load(path: Path | None, environ: Mapping[str, str], home: Path) -> Config:
+def load(path: Path | None, environ: Mapping[str, str], home: Path, *, demo: bool = False) -> Config:
     """Reads the configuration.
 
     Args:
         path: The file the operator names; None for the default one, which may be absent.
         environ: The environment.
         home: The operator's home directory.
+        demo: Whether the demo upstream answers, whatever is configured.
 
     Raises:
         ConfigError: With every problem that can be told at once.
@@ -147,7 +148,7 @@ def load(path: Path | None, environ: Mapping[str, str], home: Path) -> Config:
     problems: list[str] = []
     config = _with_environment(config, environ, problems)
     config = _with_key_variables(config, environ)
-    config = _with_demo(config, environ)
+    config = structs.replace(config, demo=True) if demo else _with_demo(config, environ)
     problems += _problems(config)
     if problems:
         raise ConfigError(problems)
@@ -215,7 +216,7 @@ def _with_environment(config: Config, environ: Mapping[str, str], problems: list
             if value.startswith("tcp://"):  # Kubernetes writes NAME_PORT for a Service called NAME
                 hint = "; Kubernetes sets it for a Service of that name: set enableServiceLinks: false"
             problems.append(f"{variable}: expected a port number{hint}")
-    return msgspec.structs.replace(config, **changes)
+    return structs.replace(config, **changes)
 
 
 def _with_key_variables(config: Config, environ: Mapping[str, str]) -> Config:
@@ -226,7 +227,7 @@ def _with_key_variables(config: Config, environ: Mapping[str, str]) -> Config:
         key = environ.get(variable, "").strip()
         own_url = not provider.api_base_url  # a key of the environment goes to its own provider only
         providers.append(
-            msgspec.structs.replace(provider, api_key=Secret(key))
+            structs.replace(provider, api_key=Secret(key))
             if provider.api_key is None and key and own_url
             else provider
         )
@@ -235,13 +236,13 @@ def _with_key_variables(config: Config, environ: Mapping[str, str]) -> Config:
         key = environ.get(variable, "").strip()
         if key and type_ not in named and not config.demo:
             providers.append(ProviderConfig(type_, api_key=Secret(key)))
-    return msgspec.structs.replace(config, providers=providers)
+    return structs.replace(config, providers=providers)
 
 
 def _with_demo(config: Config, environ: Mapping[str, str]) -> Config:
     """With nothing configured, on this host and outside Kubernetes, the demo upstream answers (D16)."""
     alone = not config.providers and config.is_loopback and "KUBERNETES_SERVICE_HOST" not in environ
-    return msgspec.structs.replace(config, demo=True) if alone else config
+    return structs.replace(config, demo=True) if alone else config
 
 
 def _problems(config: Config) -> list[str]:

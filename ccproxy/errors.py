@@ -8,6 +8,9 @@ Source: https://platform.claude.com/docs/en/api/errors (types and statuses); the
 `ErrorReason` in proto/ccproxy/v1/errors.proto, without their prefix.
 """
 
+import logging
+import secrets
+import traceback
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -158,3 +161,15 @@ class ApiError(Exception):
 
 class UpstreamProtocolError(Exception):
     """A provider's bytes break its protocol. The message names the rule, never the bytes."""
+
+
+def internal(error: BaseException, log: logging.Logger) -> ApiError:
+    """A mistake of ours: an opaque id for the caller, the place of the mistake for the log.
+
+    The exception's text stays out of both: nobody can promise that it holds no secret.
+    """
+    mark = secrets.token_hex(6)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = " <- ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames[-6:]))
+    log.error("internal error %s: %s in %s", mark, type(error).__name__, place)
+    return ApiError(Reason.INTERNAL, f"Internal error {mark}")

@@ -79,12 +79,19 @@ class Image(Struct, frozen=True, tag="image"):
     source: Base64Source | UrlSource | FileSource | Unknown
 
 
+class Citations(Struct, frozen=True):
+    """Whether the answer is to cite a document."""
+
+    enabled: bool | None = None
+
+
 class Document(Struct, frozen=True, tag="document"):
     """A PDF, a plain text, or nested blocks."""
 
     source: Base64Source | UrlSource | TextSource | FileSource | ContentSource | Unknown
     title: str | None = None
     context: str | None = None
+    citations: Citations | None = None
 
 
 class Thinking(Struct, frozen=True, tag="thinking"):

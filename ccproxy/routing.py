@@ -8,6 +8,7 @@ from ccproxy.call import Target
 from ccproxy.config import Config, ProviderConfig, RouteConfig
 from ccproxy.errors import ApiError, Reason
 from ccproxy.messages import Head
+from ccproxy.provider import Model
 
 DEFAULT_ROUTE = "default"
 CHOSEN_BY_CALLER = "provider,model"
@@ -38,6 +39,10 @@ class Router:
         """What a caller writes as `model` to reach `model` of `provider`."""
         target = self._natural(model)
         return model if target is not None and target.provider == provider else f"{provider},{model}"
+
+    def named_models(self, provider: str) -> list[Model]:
+        """The models that the configuration names for a provider."""
+        return [Model(id=name, display_name=name) for name in self._providers[provider].models]
 
     def _natural(self, model: str) -> Target | None:
         try:

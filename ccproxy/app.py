@@ -1,0 +1,213 @@
+"""The composition root: builds everything once, starts it, drains it, stops it.
+
+The order of an end (architecture section 3): say "not ready" on both edges at once; wait until load balancers have
+heard; stop listening; let running streams end; give the rest one proper error; close the ways to the providers.
+"""
+
+import asyncio
+import errno
+import gc
+import logging
+import os
+import platform
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+from aiohttp import web
+from msgspec import structs
+
+from ccproxy import __version__
+from ccproxy.access import Access
+from ccproxy.config import PROVIDER_TYPES, Config, ProviderConfig, RouteConfig
+from ccproxy.demo import Demo
+from ccproxy.gateway import Gateway
+from ccproxy.metrics import Metrics
+from ccproxy.provider import Provider
+from ccproxy.providers import BY_TYPE
+from ccproxy.proxy import Proxy, shutting_down
+from ccproxy.routing import DEFAULT_ROUTE, Router
+from ccproxy.rpc import Rpc
+from ccproxy.serving import Phase, Serving
+from ccproxy.status import Status, build_from
+from ccproxy.upstream import HttpTransport, Upstream
+
+LAME_DUCK_SECONDS = 5.0  # in Kubernetes: until every kube-proxy has heard of "not ready"
+LAST_WORDS_SECONDS = 1.0  # of the grace: for the error that ends what still runs
+POLL_SECONDS = 0.05
+LAG_PERIOD_SECONDS = 0.5
+BACKLOG = 1024  # the default of 128 lost a third of 200 simultaneous connects
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """A running CCProxy. `http_port` and `grpc_port` are what is really bound; 0 where gRPC is off."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.serving = Serving()
+        self.status = Status(config, self.metrics, self.serving, build_from(environ))
+        self.http_port = 0
+        self.grpc_port = 0
+        self._access = Access(config)
+        in_cluster = "KUBERNETES_SERVICE_HOST" in environ
+        default_delay = LAME_DUCK_SECONDS if in_cluster else 0.0
+        self._lame_duck = default_delay if config.drain_delay is None else config.drain_delay
+        self._describe()
+
+    def _describe(self) -> None:
+        build = self.status.build
+        self.metrics.info(
+            version=build.version, commit=build.commit, python=platform.python_version(), grpc=grpc.__version__
+        )
+        self.metrics.gauge(
+            "ccproxy_draining", "1 while the process is ending.", lambda: {(): float(not self.serving.accepting)}
+        )
+        self.metrics.gauge(
+            "ccproxy_health_status",
+            "1 where the service serves, by its name in grpc.health.v1.",
+            lambda: {(name or "overall",): float(bool(state)) for name, state in self.status.services().items()},
+            labels=("service",),
+        )
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Opens the ways to the providers and binds both edges; `stack` takes them down again.
+
+        Raises:
+            OSError: An address is taken or cannot be bound. The message names it.
+        """
+        config = self.config
+        if config.demo:
+            demo = await stack.enter_async_context(Demo.serve())
+            config = with_demo(config, demo)
+            self.status.configured(config)
+        upstreams = {}
+        for provider in config.active:
+            transport = await stack.enter_async_context(HttpTransport(provider.name))
+            upstreams[provider.name] = Upstream(_provider(provider), transport)
+        self.proxy = Proxy(Router(config), upstreams, self.metrics, self.serving)
+        gateway = Gateway(self.proxy, self.status, self._access, self.metrics)
+        runner = gateway.runner()
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        self._site = await _listen(runner, config.host, config.port)
+        self.http_port = runner.addresses[0][1]
+        self.status.listening(self.http_port)
+        self._rpc: Rpc | None = None
+        if config.grpc_port or config.port == 0:
+            self._rpc = Rpc(self.proxy, self.status, self._access, self.metrics, reflect=config.grpc_reflection)
+            self.grpc_port = await self._rpc.start(config.host, config.grpc_port)
+            stack.push_async_callback(self._rpc.stop, 0)
+        self.serving.move(Phase.SERVING, "serving")
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Ends in order; `hurry` cuts every wait short."""
+        self.serving.move(Phase.DRAINING, "shutting down")
+        await _wait(hurry, self._lame_duck)
+        self.serving.move(Phase.STOPPING, "shutting down")
+        grace = self.config.shutdown_timeout
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
+        async with asyncio.TaskGroup() as ending:
+            ending.create_task(self._site.stop())
+            if self._rpc is not None:
+                ending.create_task(self._rpc.stop(grace + LAST_WORDS_SECONDS))
+            while self.proxy.running and loop.time() < end - LAST_WORDS_SECONDS and not hurry.is_set():
+                await _wait(hurry, POLL_SECONDS)
+            if self.proxy.running:
+                log.warning("%d calls still run; they get an error now", self.proxy.running)
+                self.proxy.interrupt(shutting_down(self.serving.reason))
+            while self.proxy.running and loop.time() < end:
+                await _wait(asyncio.Event(), POLL_SECONDS)
+
+    async def watch_loop(self) -> None:
+        """Measures how late the loop is, for as long as it runs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_PERIOD_SECONDS
+            await asyncio.sleep(LAG_PERIOD_SECONDS)
+            self.metrics.loop_lag(max(0.0, loop.time() - due))
+
+
+@asynccontextmanager
+async def running(config: Config, environ: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
+    """A service that serves inside the context, and is taken down without a drain where it ends."""
+    async with AsyncExitStack() as stack:
+        service = Service(config, os.environ if environ is None else environ)
+        await service.start(stack)
+        watch = asyncio.ensure_future(service.watch_loop())
+        stack.callback(watch.cancel)
+        yield service
+
+
+async def serve(config: Config) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once."""
+    asked, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if asked.is_set() else asked).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    async with running(config) as service:
+        _announce(service)
+        gc.collect()
+        gc.freeze()  # what start-up built lives as long as the process
+        await asked.wait()
+        log.info("shutting down: running calls get %g s", config.shutdown_timeout)
+        await service.drain(hurry)
+    log.info("stopped")
+
+
+def with_demo(config: Config, demo: Demo) -> Config:
+    """The configuration with the demo upstream in the place of every provider."""
+    providers = [
+        ProviderConfig("anthropic", api_base_url=demo.anthropic_url),
+        ProviderConfig("openai", api_base_url=demo.openai_url),
+    ]
+    routes = {DEFAULT_ROUTE: RouteConfig("anthropic")}
+    return structs.replace(config, providers=providers, routes=routes)
+
+
+def _provider(config: ProviderConfig) -> Provider:
+    type_ = config.type or config.name
+    key = None if config.api_key is None else config.api_key.reveal()
+    return BY_TYPE[type_](config.name, config.api_base_url or PROVIDER_TYPES[type_][0], key)
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
+    site = web.TCPSite(runner, host, port, backlog=BACKLOG)
+    try:
+        await site.start()
+    except OSError as error:
+        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
+        raise OSError(error.errno, f"{host}:{port} {what}") from error
+    return site
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _announce(service: Service) -> None:
+    config = service.config
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    grpc_part = f", gRPC on {host}:{service.grpc_port}" if service.grpc_port else ", gRPC off"
+    log.info("CCProxy %s serves http://%s:%d%s", __version__, host, service.http_port, grpc_part)
+    if config.demo:
+        log.warning(
+            "No provider is configured: the built-in demo upstream answers. "
+            "Set ANTHROPIC_API_KEY or OPENAI_API_KEY, or write ~/.ccproxy/config.json, for real models."
+        )
+    elif not config.active:
+        log.error("No provider is configured: not ready. Add one to `providers` in the configuration.")
+    else:
+        log.info("providers: %s", ", ".join(provider.name for provider in config.active))

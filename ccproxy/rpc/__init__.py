@@ -1,0 +1,77 @@
+"""The gRPC edge: grpc.aio over the same `Proxy` and `Status` as HTTP.
+
+`boundary` lets callers in and failures out, `services` are the two services, `health` and `reflection` the
+standard ones, `details` what a failure says.
+"""
+
+import grpc
+
+from ccproxy.access import Access
+from ccproxy.metrics import Metrics
+from ccproxy.proxy import Proxy
+from ccproxy.rpc import health, reflection, services
+from ccproxy.rpc.boundary import Boundary, Handler
+from ccproxy.status import Status
+
+MAX_MESSAGE_BYTES = 33 << 20  # the HTTP limit, and room for what is not text
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # else a second process shares the port and nobody notices
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients that ping a quiet stream are no abuse
+    ("grpc.max_connection_age_ms", 1_800_000),  # lets load balancers spread; running streams end in peace
+    ("grpc.max_concurrent_streams", 1000),
+)
+
+
+class Rpc:
+    """The gRPC server: what it serves and where."""
+
+    def __init__(self, proxy: Proxy, status: Status, access: Access, metrics: Metrics, *, reflect: bool) -> None:
+        boundary = Boundary(access, metrics)
+        by_service = {
+            services.PROXY: services.ProxyService(proxy).handlers(boundary),
+            services.STATUS: services.StatusService(status, access).handlers(boundary),
+            health.SERVICE: health.Health(status, access).handlers(boundary),
+        }
+        table = {
+            f"/{service}/{name}": handler
+            for service, handlers in by_service.items()
+            for name, handler in handlers.items()
+        }
+        if reflect:
+            table.update(reflection.handlers(boundary, tuple(by_service)))
+        self.methods = frozenset(table)
+        self._server = grpc.aio.server(handlers=(_Table(table),), options=OPTIONS)
+
+    async def start(self, host: str, port: int) -> int:
+        """Binds and serves; returns the port.
+
+        Raises:
+            OSError: The address is taken or cannot be bound.
+        """
+        address = f"[{host}]" if ":" in host else host
+        try:
+            bound = self._server.add_insecure_port(f"{address}:{port}")
+        except RuntimeError as error:
+            raise OSError(f"cannot bind {host}:{port} for gRPC") from error
+        await self._server.start()
+        return bound
+
+    async def stop(self, grace: float) -> None:
+        """Refuses new calls at once, and ends running ones after `grace` seconds."""
+        await self._server.stop(grace)
+
+
+class _Table(grpc.GenericRpcHandler):
+    """Handlers by full method path; what is not there is UNIMPLEMENTED, said by grpc."""
+
+    def __init__(self, table: dict[str, Handler]) -> None:
+        self._table = table
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
+        return self._table.get(handler_call_details.method)

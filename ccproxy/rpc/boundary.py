@@ -1,0 +1,169 @@
+"""The line between grpc.aio and our handlers: who calls, may they, and how failures leave.
+
+Handlers take and give bytes. A request is decoded only after its caller has been let in, and every failure leaves
+as a status with details. With grpc's own decoding an unreadable request is answered before any of our code runs,
+and an exception with its own text.
+"""
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import NoReturn, TypeAlias, TypeVar
+from urllib.parse import unquote
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from msgspec import Struct
+
+from ccproxy.access import Access, Caller
+from ccproxy.call import Call, Edge, Headers, deadline
+from ccproxy.errors import ApiError, internal
+from ccproxy.ids import request_id
+from ccproxy.messages import invalid
+from ccproxy.metrics import Metrics
+from ccproxy.rpc import details
+
+EDGE: Edge = "grpc"
+DEADLINE_MARGIN_SECONDS = 0.25  # our own timeout should reach the caller before grpc's, which says nothing
+
+log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"  # generic in its stubs only
+Request = TypeVar("Request", bound=Message)
+
+
+class Rpc(Struct, frozen=True):
+    """One RPC as a handler sees it."""
+
+    caller: Caller
+    request_id: str
+    context: Context
+
+    def call(self, body: bytes = b"") -> Call:
+        """The core's view of it."""
+        now = asyncio.get_running_loop().time()
+        wanted = deadline(self.caller.headers, now)
+        remaining = self.context.time_remaining()
+        if remaining is not None:
+            ours = now + max(remaining - DEADLINE_MARGIN_SECONDS, remaining / 2)
+            wanted = ours if wanted is None else min(wanted, ours)
+        return Call(edge=EDGE, request_id=self.request_id, body=body, headers=self.caller.headers, deadline=wanted)
+
+    async def announce(self, headers: Mapping[str, str]) -> None:
+        """Sends initial metadata: the request's id, and `headers`."""
+        await self.context.send_initial_metadata((("request-id", self.request_id), *details.initial(headers)))
+
+
+Unary = Callable[[bytes, Rpc], Awaitable[bytes]]
+Streaming = Callable[[bytes, Rpc], AsyncIterator[bytes]]
+Bidirectional = Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]
+
+
+class Boundary:
+    """Makes grpc's handlers of ours."""
+
+    def __init__(self, access: Access, metrics: Metrics) -> None:
+        self._access = access
+        self._metrics = metrics
+
+    def unary(self, method: str, handler: Unary) -> Handler:
+        """A handler that answers once. `method` is the full name that `access` and the metrics know."""
+
+        async def behaviour(request: bytes, context: Context) -> bytes:
+            async with self._guarded(method, "unary", context) as rpc:
+                return await handler(request, rpc)
+
+        return grpc.unary_unary_rpc_method_handler(behaviour)
+
+    def streaming(self, method: str, handler: Streaming) -> Handler:
+        """A handler that answers with a stream."""
+
+        async def behaviour(request: bytes, context: Context) -> AsyncIterator[bytes]:
+            async with self._guarded(method, "server_stream", context) as rpc:
+                async for message in handler(request, rpc):
+                    yield message
+
+        return grpc.unary_stream_rpc_method_handler(behaviour)
+
+    def bidirectional(self, method: str, handler: Bidirectional) -> Handler:
+        """A handler that takes and answers with a stream."""
+
+        async def behaviour(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            async with self._guarded(method, "bidi_stream", context):
+                async for message in handler(requests, context):
+                    yield message
+
+        return grpc.stream_stream_rpc_method_handler(behaviour)
+
+    @asynccontextmanager
+    async def _guarded(self, method: str, kind: str, context: Context) -> AsyncIterator[Rpc]:
+        service, _, name = method.rpartition(".")
+        self._metrics.grpc_started(service, name, kind)
+        outcome = grpc.StatusCode.CANCELLED  # what stays where the caller leaves
+        headers = _headers(context)
+        rpc = Rpc(Caller(peer=_address(context.peer()), local=None, headers=headers), request_id(headers), context)
+        try:
+            self._check(method, rpc.caller)
+            yield rpc
+            outcome = grpc.StatusCode.OK
+        except ApiError as error:
+            outcome = details.code(error)
+            await _abort(error, rpc)
+        except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
+            raise
+        except Exception as error:  # noqa: BLE001  # the outermost line: a mistake of ours becomes an opaque id
+            outcome = grpc.StatusCode.INTERNAL
+            await _abort(internal(error, log), rpc)
+        finally:
+            self._metrics.grpc_handled(service, name, kind, outcome.name)
+
+    def _check(self, method: str, caller: Caller) -> None:
+        try:
+            self._access.check(method, caller)
+        except ApiError as error:
+            self._metrics.auth_failure(EDGE, error.reason.lower())
+            raise
+
+
+def parse(message_class: type[Request], data: bytes) -> Request:
+    """The request's message.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    try:
+        return message_class.FromString(data)
+    except DecodeError as error:
+        raise invalid(f"The request is not a valid {message_class.DESCRIPTOR.full_name}") from error
+
+
+async def _abort(error: ApiError, rpc: Rpc) -> NoReturn:
+    await rpc.context.abort(
+        details.code(error),
+        details.message(error),
+        details.trailers(error, rpc.request_id),
+    )
+    raise AssertionError("abort returns never")  # pragma: no cover
+
+
+def _headers(context: Context) -> Headers:
+    headers: dict[str, list[str]] = {}
+    for name, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            headers.setdefault(name, []).append(value)
+    return headers
+
+
+def _address(peer: str) -> str:
+    """The address in grpc's `ipv4:127.0.0.1:46920` or `ipv6:%5B::1%5D:56078`; empty where there is none."""
+    kind, _, rest = peer.partition(":")
+    if kind not in {"ipv4", "ipv6"}:
+        return ""
+    host = unquote(rest).rpartition(":")[0].strip("[]")
+    try:
+        return str(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        return ""
