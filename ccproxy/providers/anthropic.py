@@ -120,7 +120,11 @@ class Anthropic:
             "anthropic-version": DEFAULT_VERSION,
         }
         if call is not None:
-            headers.update((k, v) for k, v in call.headers.items() if k.startswith("anthropic-"))
+            headers.update(
+                (name, printable(", ".join(values)))
+                for name, values in call.headers.items()
+                if name.startswith("anthropic-")
+            )
         if self._key is not None:
             headers["x-api-key"] = self._key
         return headers
