@@ -1,0 +1,88 @@
+# Every command of the project. `make help` lists them.
+# Written for GNU make 3.81 (macOS) and later.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+TOOLS := .tools
+ARGS ?=
+
+# The modules without input or output: tests reach every branch of them.
+PURE := ccproxy/access.py,ccproxy/blocks.py,ccproxy/call.py,ccproxy/errors.py,ccproxy/messages.py,ccproxy/metrics/*,ccproxy/provider.py,ccproxy/providers/*,ccproxy/routing.py,ccproxy/sse.py,ccproxy/tokens.py
+
+.PHONY: help run test check format lint types imports drift buf fix proto fuzz bench build lock tools clean
+
+help: ## List the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+run: .venv/installed ## Serve in the foreground (ARGS="--config FILE" for your own configuration)
+	@exec $(BIN)/ccproxy start --foreground $(ARGS)
+
+test: .venv/developed ## Run all tests (ARGS="-k name" for some)
+	$(BIN)/python -m pytest $(COVERAGE) $(ARGS)
+
+check: .venv/developed format lint types imports drift buf ## Everything CI checks, ending in the tests
+	$(MAKE) test COVERAGE="--cov=ccproxy --cov-branch --cov-report="
+	$(BIN)/coverage report --include='$(PURE)' --fail-under=100
+
+format: .venv/developed
+	$(BIN)/ruff format --check .
+
+lint: .venv/developed
+	$(BIN)/ruff check .
+
+types: .venv/developed
+	$(BIN)/mypy
+
+imports: .venv/developed
+	$(BIN)/lint-imports
+
+drift: .venv/developed
+	$(BIN)/python proto/generate.py --check
+
+buf: ## Lint the schema; skipped where buf is not installed (make tools)
+	@if [ -x $(TOOLS)/node_modules/.bin/buf ]; then \
+		$(TOOLS)/node_modules/.bin/buf lint && $(TOOLS)/node_modules/.bin/buf format --diff --exit-code; \
+	elif [ -n "$$CCPROXY_REQUIRE_TOOLS" ]; then echo "buf is not installed: run make tools" >&2; exit 1; \
+	else echo "buf is not installed, so the schema is not linted (make tools installs it)"; fi
+
+fix: .venv/developed ## Mend what can be mended by itself: format, imports, simple lint
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: .venv/developed ## Write generated/ anew from proto/
+	$(BIN)/python proto/generate.py
+
+fuzz: .venv/developed ## The property tests, a hundred thousand cases each
+	CCPROXY_FUZZ_CASES=100000 $(BIN)/python -m pytest tests/unit/test_json_codec.py --timeout 1800 $(ARGS)
+
+bench: .venv/developed ## Measure the hot path beside nginx (ARGS=--quick for a smoke)
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+build: .venv/developed ## Wheel and source distribution into dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+lock: .venv/developed ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+
+tools: ## The outside tools that some tests use (needs node, npm and go), into .tools/
+	tests/e2e/install-tools.sh
+
+clean: ## Remove everything that was made
+	rm -rf .venv $(TOOLS) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+
+.venv/made:
+	@test -n "$(PYTHON)" || { echo "CCProxy needs Python 3.11 or later." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/installed: .venv/made pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/developed: .venv/made requirements.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ .venv/installed
