@@ -38,7 +38,8 @@ class Router:
     def name_for(self, provider: str, model: str) -> str:
         """What a caller writes as `model` to reach `model` of `provider`."""
         target = self._natural(model)
-        return model if target is not None and target.provider == provider else f"{provider},{model}"
+        natural = target is not None and (target.provider, target.model) == (provider, model)
+        return model if natural else f"{provider},{model}"
 
     def named_models(self, provider: str) -> list[Model]:
         """The models that the configuration names for a provider."""
