@@ -1,0 +1,261 @@
+"""The way to a provider, against a raw socket that can lie: what breaks, and what the caller is told."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from ccproxy import upstream as module
+from ccproxy.errors import ApiError, Reason
+from ccproxy.provider import UpstreamRequest
+from ccproxy.upstream import HttpTransport, failure
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(answer: Answer) -> AsyncIterator[str]:
+    """A raw server that reads one request's head and lets `answer` do the rest."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+
+
+@asynccontextmanager
+async def asked(url: str, *, stream: bool = True):
+    """The response to one request."""
+    request = UpstreamRequest("POST", url, {"x-api-key": "secret"}, b"{}")
+    async with HttpTransport("test") as transport, transport.send(request, stream=stream) as response:
+        yield response
+
+
+async def sent(data: bytes) -> Answer:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    return answer
+
+
+async def failing(data: bytes, *, stream: bool = True) -> ApiError:
+    """The failure of reading an answer that is `data`."""
+    async with listening(await sent(data)) as url:
+        with pytest.raises(ApiError) as caught:
+            async with asked(url, stream=stream) as response:
+                await response.body()
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1" not in str(caught.value)
+    assert caught.value.provider == "test"
+    return caught.value
+
+
+async def test_a_refused_connection_is_an_unreachable_provider():
+    """Safe to try elsewhere: nothing was sent."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(ApiError) as caught:
+            async with asked(f"http://127.0.0.1:{taken.getsockname()[1]}/"):
+                pass
+
+    assert (caught.value.reason, caught.value.status) == (Reason.UPSTREAM_UNREACHABLE, 502)
+    assert "refused" in caught.value.message
+
+
+async def test_an_unknown_name_is_an_unreachable_provider():
+    """The message says what to look at, and not the URL."""
+    with pytest.raises(ApiError) as caught:
+        async with asked("http://no-such-host.invalid/"):
+            pass
+
+    assert caught.value.reason is Reason.UPSTREAM_UNREACHABLE
+    assert "resolved" in caught.value.message
+
+
+async def test_plain_http_where_tls_is_expected_says_so():
+    """A wrong scheme in a base URL is a common mistake."""
+
+    async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server:
+        with pytest.raises(ApiError) as caught:
+            async with asked(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"):
+                pass
+
+    assert caught.value.reason is Reason.UPSTREAM_UNREACHABLE
+    assert "TLS" in caught.value.message
+
+
+async def test_a_handshake_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    """The time to connect holds TLS, too."""
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.1)
+    async with listening(await sent(b"")) as url:
+        with pytest.raises(ApiError) as caught:
+            async with asked(url.replace("http:", "https:")):
+                pass
+
+    assert caught.value.reason is Reason.UPSTREAM_UNREACHABLE
+    assert "no connection within 0.1 s" in caught.value.message
+
+
+async def test_a_connection_closed_without_an_answer_is_an_unreachable_provider():
+    """No byte came back."""
+    assert (await failing(b"")).reason is Reason.UPSTREAM_UNREACHABLE
+
+
+@pytest.mark.parametrize("data", [b"garbage\r\n\r\n", b"HTTP/1.1 999999 x\r\n\r\n", b"\x16\x03\x01\x02\x00" * 20])
+async def test_garbage_is_an_invalid_answer_and_never_the_callers_mistake(data: bytes):
+    """aiohttp calls it a status 400, which must not be believed."""
+    error = await failing(data)
+
+    assert error.status == 502
+    assert error.reason in {Reason.UPSTREAM_INVALID_RESPONSE, Reason.UPSTREAM_UNREACHABLE}
+
+
+async def test_what_came_before_a_break_is_read_before_the_break_is_told():
+    """Pins aiohttp's `StreamReader._read_nowait`: a slow reader must not lose what has arrived."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(b"6\r\nsecond\r\n")
+        await writer.drain()
+
+    async with listening(answer) as url, asked(url) as response:
+        assert await response.read() == b"first"
+        await asyncio.sleep(0.1)  # the second chunk and the break are here by now
+        assert await response.read() == b"second"
+        with pytest.raises(ApiError) as caught:
+            await response.read()
+
+    assert caught.value.reason is Reason.UPSTREAM_UNREACHABLE
+
+
+async def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch):
+    """A stream that says nothing for minutes is dead."""
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.05)
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"\r\nhello")
+        await writer.drain()
+        await asyncio.sleep(1)
+
+    async with listening(answer) as url:
+        with pytest.raises(ApiError) as caught:
+            async with asked(url) as response:
+                await response.body()
+
+    assert (caught.value.reason, caught.value.status) == (Reason.TIMEOUT, 504)
+
+
+async def test_a_redirect_is_not_followed():
+    """The key would travel with it to another host."""
+    seen: list[bytes] = []
+
+    async def canary(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        seen.append(await reader.read(1))
+
+    async with listening(canary) as target:
+        redirect = f"HTTP/1.1 307 Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n".encode()
+        async with listening(await sent(redirect)) as url, asked(url) as response:
+            assert response.status == 307
+
+    assert seen == []
+
+
+async def test_an_endless_body_is_cut_off(monkeypatch: pytest.MonkeyPatch):
+    """Memory is ours, whatever a provider sends."""
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 1000)
+
+    error = await failing(HEAD + b"\r\n" + b"x" * 5000)
+
+    assert error.reason is Reason.UPSTREAM_INVALID_RESPONSE
+
+
+async def test_header_names_are_lower_case():
+    """Translators look them up by one spelling."""
+    async with (
+        listening(await sent(b"HTTP/1.1 200 OK\r\nX-Request-ID: 7\r\ncontent-length: 0\r\n\r\n")) as url,
+        asked(url) as response,
+    ):
+        assert response.headers["x-request-id"] == "7"
+        assert await response.body() == b""
+
+
+async def test_leaving_in_mid_stream_closes_the_connection():
+    """Whoever leaves and why: nobody pays for tokens that nobody reads."""
+    closed = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        await writer.drain()
+        await reader.read()
+        closed.set()
+
+    async with listening(answer) as url:
+        with pytest.raises(ZeroDivisionError):
+            async with asked(url) as response:
+                await response.read()
+                raise ZeroDivisionError
+        await asyncio.wait_for(closed.wait(), 1)
+
+
+async def test_a_finished_stream_gives_its_connection_back():
+    """A stream is over at its last event; the end of the body may be in the next packet."""
+    connections = 0
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n{}")
+            writer.write(HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, HttpTransport("test") as transport:
+        for _ in range(2):
+            async with transport.send(UpstreamRequest("POST", url, {}, b"{}"), stream=True) as response:
+                assert await response.read() == b"first"
+
+    assert connections == 1
+
+
+async def test_a_transport_that_is_not_open_is_a_mistake_of_ours():
+    """It must not be answered as the provider's failure."""
+    with pytest.raises(RuntimeError):
+        async with HttpTransport("test").send(UpstreamRequest("GET", "http://127.0.0.1/", {}), stream=False):
+            pass
+
+
+@pytest.mark.parametrize(
+    "error", [e for e in vars(aiohttp).values() if isinstance(e, type) and issubclass(e, aiohttp.ClientError)]
+)
+def test_every_exception_of_the_client_is_a_failure_of_the_provider(error: type[aiohttp.ClientError]):
+    """A new one must not reach the caller as a mistake of ours, or of its own."""
+    api_error = failure(error.__new__(error), "test")
+
+    assert api_error.status in {502, 504}
+    assert api_error.provider == "test"
