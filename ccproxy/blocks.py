@@ -200,7 +200,11 @@ class BlockWriter:
             self._open_waiting(self._waiting.pop(0))
 
     def _open_is_whole(self) -> bool:
-        return not isinstance(self._open, int) or _is_object("".join(self._arguments))
+        """Whether another block may open; where the last piece ends in no brace, no long text is put together."""
+        if not isinstance(self._open, int):
+            return True
+        last = self._arguments[-1].strip() if self._arguments else ""
+        return (not last or last.endswith("}")) and _is_object("".join(self._arguments))
 
     def _open_waiting(self, first: _Pieces) -> None:
         self._index += 1

@@ -109,6 +109,7 @@ class ApiError(Exception):
         should_retry: What `x-should-retry` says.
         body: A whole error document to send as it is (an Anthropic upstream's own), else None.
         headers: Further headers for the caller, lower case.
+        details: What a program can decide by, such as Anthropic's `error_code`.
         provider: The provider that failed, if one did; with its own status and request id.
     """
 
@@ -123,6 +124,7 @@ class ApiError(Exception):
         should_retry: bool | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        details: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         rule = RULES[reason]
@@ -135,6 +137,7 @@ class ApiError(Exception):
         self.should_retry = rule.retry if should_retry is None else should_retry
         self.body = body
         self.headers = dict(headers or {})
+        self.details = dict(details or {})
         self.provider: str | None = None
         self.upstream_status: int | None = None
         self.upstream_request_id: str | None = None
@@ -150,13 +153,10 @@ class ApiError(Exception):
         """The error as a JSON document: the provider's own where there is one, else our envelope."""
         if self.body is not None:
             return self.body
-        return msgspec.json.encode(
-            {
-                "type": "error",
-                "error": {"type": self.type, "message": self.message},
-                "request_id": request_id,
-            }
-        )
+        error: dict[str, object] = {"type": self.type, "message": self.message}
+        if self.details:
+            error["details"] = self.details
+        return msgspec.json.encode({"type": "error", "error": error, "request_id": request_id})
 
 
 class UpstreamProtocolError(Exception):

@@ -21,6 +21,8 @@ BUDGET_FROM_BYTES = 1 << 20  # below it no document can stall the loop for long
 MAX_CONTAINERS = 500_000  # objects and arrays: 40 ms and 42 MB to build, measured
 MAX_SEPARATORS = 750_000
 
+TOO_DEEP = "The request body is nested too deeply"
+
 EMPTY_OBJECT = Raw(b"{}")
 ABSENT = Raw(b"")  # msgspec takes no union of Raw and None
 
@@ -308,7 +310,11 @@ def decode_request(body: bytes) -> Request:
         return msgspec.json.decode(body, type=Request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # An unknown block type is not the caller's mistake: set those aside by name and look again.
-        return decode(_with_unknowns_named(body), Request)
+        try:
+            named = _with_unknowns_named(body)
+        except RecursionError as error:
+            raise invalid(TOO_DEEP) from error
+        return decode(named, Request)
 
 
 def decode(body: bytes, type: type[T]) -> T:  # noqa: A002  # msgspec's word
@@ -326,7 +332,7 @@ def decode(body: bytes, type: type[T]) -> T:  # noqa: A002  # msgspec's word
     except UnicodeDecodeError as error:
         raise invalid("The request body is not valid JSON: it is not UTF-8") from error
     except RecursionError as error:
-        raise invalid("The request body is nested too deeply") from error
+        raise invalid(TOO_DEEP) from error
 
 
 def invalid(message: str) -> ApiError:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from ccproxy.call import Call, Target
-from ccproxy.errors import ApiError
+from ccproxy.errors import ApiError, Reason
 from ccproxy.messages import Head, Usage
 
 
@@ -24,6 +24,9 @@ class UpstreamRequest(Struct, frozen=True):
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"UpstreamRequest({self.method} {self.url})"  # the headers hold the key, the body a prompt
 
 
 class Answer(Struct, frozen=True):
@@ -155,6 +158,26 @@ class Provider(Protocol):
     def models(self, body: bytes) -> list[Model]:
         """Reads the answer to `models_request`."""
         ...
+
+
+def refuse_thread(head: Head) -> None:
+    """Refuses a conversation that Anthropic's server is to remember (`thread`): nobody else has the rest of it.
+
+    The tool runners of the official SDKs open one by themselves. At this code they send the whole conversation
+    again and go on without a thread; so does Claude Code. To ignore `thread` would be to answer the newest turn
+    alone, without anyone noticing.
+
+    Source: anthropic-sdk-python 2.13, `lib/threads/_thread_state.py` (read 2026-11-25)
+
+    Raises:
+        ApiError: INVALID_REQUEST, where there is a `thread`.
+    """
+    if bytes(head.fields.get("thread", b"null")) != b"null":
+        raise ApiError(
+            Reason.INVALID_REQUEST,
+            "thread: this model's provider keeps no threads; send the whole conversation without `thread`",
+            details={"error_code": "thread_unsupported_request"},
+        )
 
 
 def printable(value: str) -> str:

@@ -91,6 +91,8 @@ T = TypeVar("T")
 
 _named = msgspec.json.Decoder(_Named)
 
+_BLOCK = b"event: content_block_"
+
 
 class Anthropic:
     """The Anthropic API, or an endpoint that speaks it."""
@@ -281,7 +283,10 @@ class RelayStream:
             self._frames.append(frames)
             return
         for frame in frames.split(b"\n\n"):
-            if frame:
+            if frame.startswith(_BLOCK) and not self.finished:
+                self.has_content = True
+                self._frames.append(frame + b"\n\n")
+            elif frame:
                 self._frame(frame + b"\n\n")
 
     def _frame(self, frame: bytes) -> None:
@@ -338,9 +343,7 @@ def _only_blocks(frames: bytes) -> bool:
 
     JSON holds no raw line end, so a name at the start of a line is a name.
     """
-    return frames.startswith(b"event: content_block_") and frames.count(
-        b"\n\nevent: content_block_"
-    ) + 1 == frames.count(b"\n\n")
+    return frames.startswith(_BLOCK) and frames.count(b"\n\n" + _BLOCK) + 1 == frames.count(b"\n\n")
 
 
 def _usage(counts: _Counts, known: Usage) -> Usage:

@@ -65,6 +65,7 @@ def _status(error: ApiError, request_id: str) -> Status:
         "provider": error.provider,
         "upstream_status": None if error.upstream_status is None else str(error.upstream_status),
         "upstream_request_id": error.upstream_request_id,
+        **error.details,
     }
     known = {name: fact[:MAX_VALUE_CHARS] for name, fact in facts.items() if fact is not None}
     details: list[Message] = [

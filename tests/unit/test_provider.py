@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccproxy.provider import printable, redact, retry_after, unusable
+from ccproxy.provider import UpstreamRequest, printable, redact, retry_after, unusable
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,10 @@ def test_dates_with_and_without_a_zone_cannot_be_compared():
 def test_an_unusable_error_names_provider_and_status_only():
     """Pages of HTML from gateways in between are no text for a caller."""
     assert unusable("openai", 502) == "provider openai answered HTTP 502 without a usable error"
+
+
+def test_a_request_shows_neither_its_key_nor_its_prompt():
+    """A repr ends up in logs and tracebacks."""
+    shown = repr(UpstreamRequest("POST", "https://h.example/v1", {"x-api-key": "sk-1"}, b"a prompt"))
+
+    assert shown == "UpstreamRequest(POST https://h.example/v1)"

@@ -1,0 +1,267 @@
+"""The conversation: Anthropic's turns as Chat Completions messages.
+
+Two rules shape it. All answers to a message's calls follow it directly, before anything else
+(https://platform.openai.com/docs/guides/function-calling: every call id needs its tool message), while Anthropic
+mixes results with text and may interpose a system turn. And a tool message holds text only, so what else a result
+holds follows in a user message.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from html import escape
+from typing import assert_never
+
+from ccproxy.messages import (
+    Base64Source,
+    Block,
+    ContentSource,
+    Document,
+    FileSource,
+    Image,
+    RedactedThinking,
+    Request,
+    SearchResult,
+    Text,
+    TextSource,
+    Thinking,
+    ToolResult,
+    ToolUse,
+    Turn,
+    Unknown,
+    UrlSource,
+)
+from ccproxy.providers.openai_chat.tools import upstream_name
+from ccproxy.providers.openai_chat.wire import (
+    Call,
+    CalledFunction,
+    ChatMessage,
+    File,
+    FilePart,
+    ImagePart,
+    ImageUrl,
+    Part,
+    TextPart,
+)
+
+BILLING_HEADER = "x-anthropic-billing-header"  # Claude Code's attribution: it would spoil the prompt cache
+INTERRUPTED = "Error: [tool call interrupted]"
+NO_OUTPUT = "(no output)"  # some servers refuse an empty tool message
+ATTACHED = "[attached to the next message]"
+OMITTED = "[content omitted: this model cannot take it]"
+
+MAX_CALL_ID = 40  # longer ids are refused: "string too long. Expected a string with maximum length 40"
+
+
+def conversation(request: Request, role: str, dropped: set[str]) -> list[ChatMessage]:
+    """All messages.
+
+    Args:
+        request: The caller's request.
+        role: What a system message is called: "system" or "developer".
+        dropped: Gets the path of what cannot be said.
+    """
+    writer = _Writer(role, dropped)
+    writer.system(_system_blocks(request))
+    for answer, others in _steps(request.messages):
+        writer.step(answer, others)
+    return [_plain(message) for message in writer.messages]
+
+
+def _system_blocks(request: Request) -> list[Text]:
+    system = request.system or []
+    blocks = [Text(system)] if isinstance(system, str) else system
+    return blocks[1:] if blocks and blocks[0].text.startswith(BILLING_HEADER) else blocks
+
+
+def _blocks(turn: Turn) -> list[Block]:
+    return [Text(turn.content)] if isinstance(turn.content, str) else turn.content
+
+
+def _steps(turns: Iterable[Turn]) -> list[tuple[list[Block], list[Turn]]]:
+    """The turns as steps: what the assistant said (neighbours joined), and all that came before it spoke again."""
+    steps: list[tuple[list[Block], list[Turn]]] = [([], [])]
+    for turn in turns:
+        if turn.role != "assistant":
+            steps[-1][1].append(turn)
+        elif steps[-1][1]:
+            steps.append(([*_blocks(turn)], []))
+        else:
+            steps[-1][0].extend(_blocks(turn))
+    return steps
+
+
+class _Writer:
+    """Writes the messages; neighbouring user messages become one."""
+
+    def __init__(self, role: str, dropped: set[str]) -> None:
+        self.messages: list[ChatMessage] = []
+        self._role = role
+        self._dropped = dropped
+
+    def system(self, blocks: Iterable[Block]) -> None:
+        text = self._text(blocks)
+        if text:
+            self.messages.append(ChatMessage(self._role, text))
+
+    def step(self, answer: list[Block], others: list[Turn]) -> None:
+        calls = [block for block in answer if isinstance(block, ToolUse)]
+        text = self._text(block for block in answer if not isinstance(block, ToolUse))
+        if calls:
+            self.messages.append(ChatMessage("assistant", text, tool_calls=[_call(call) for call in calls]))
+        elif text:
+            self.messages.append(ChatMessage("assistant", text))
+        used = self._results(calls, others)
+        for turn in others:
+            rest = [block for block in _blocks(turn) if id(block) not in used]
+            if turn.role == "system":
+                self.system(rest)
+            elif rest:
+                self._user(self._parts(rest) or [TextPart(OMITTED)])
+
+    def _results(self, calls: list[ToolUse], others: list[Turn]) -> set[int]:
+        """Answers every call; returns the identities of the result blocks used."""
+        results: dict[str, ToolResult] = {}
+        for turn in others:
+            for block in _blocks(turn):
+                if isinstance(block, ToolResult):
+                    results.setdefault(block.tool_use_id, block)
+        attached: list[Part] = []
+        used = set()
+        for call in calls:
+            result = results.get(call.id)
+            if result is None:
+                content = INTERRUPTED
+            else:
+                used.add(id(result))
+                content = self._result(result, attached)
+            self.messages.append(ChatMessage("tool", content, tool_call_id=_call_id(call.id)))
+        self._user(attached)
+        return used
+
+    def _user(self, parts: list[Part]) -> None:
+        last = self.messages[-1] if self.messages else None
+        if last is not None and last.role == "user" and isinstance(last.content, list):
+            last.content.extend(parts)
+        elif parts:
+            self.messages.append(ChatMessage("user", parts))
+
+    def _text(self, blocks: Iterable[Block]) -> str:
+        """The text of a place that takes only text."""
+        texts = []
+        for block in blocks:
+            if isinstance(block, Text):
+                texts.append(block.text)
+            else:
+                self._drop(block)
+        return "\n\n".join(text for text in texts if text)
+
+    def _result(self, result: ToolResult, attached: list[Part]) -> str:
+        content = result.content or ""
+        texts = []
+        for part in self._parts([Text(content)] if isinstance(content, str) else content):
+            if isinstance(part, TextPart):
+                texts.append(part.text)
+            else:
+                texts.append(ATTACHED)
+                attached.append(part)
+        text = "\n".join(texts) or NO_OUTPUT
+        return f"Error: {text}" if result.is_error else text
+
+    def _parts(self, blocks: Iterable[Block]) -> list[Part]:
+        parts: list[Part] = []
+        for block in blocks:
+            match block:
+                case Text():
+                    parts += [TextPart(block.text)] if block.text else []
+                case Image():
+                    parts += self._image(block)
+                case Document():
+                    parts += self._document(block)
+                case SearchResult():
+                    parts.append(TextPart(_search_result(block)))
+                case ToolResult():  # of no call that the model made
+                    orphan: list[Part] = []
+                    text = f"Result of an earlier tool call: {self._result(block, orphan)}"
+                    parts += [TextPart(text), *orphan]
+                case Thinking() | RedactedThinking() | ToolUse() | Unknown():
+                    self._drop(block)
+                case _:
+                    assert_never(block)
+        return parts
+
+    def _image(self, image: Image) -> list[Part]:
+        source = image.source
+        match source:
+            case Base64Source():
+                return [ImagePart(ImageUrl(f"data:{source.media_type};base64,{source.data}"))]
+            case UrlSource():
+                return [ImagePart(ImageUrl(source.url))]
+            case FileSource() | Unknown():
+                self._dropped.add(f"messages.content.image.{_kind(source)}")
+                return []
+            case _:
+                assert_never(source)
+
+    def _document(self, document: Document) -> list[Part]:
+        source = document.source
+        if document.citations is not None and document.citations.enabled:
+            self._dropped.add("messages.content.document.citations")
+        match source:
+            case TextSource():
+                return [TextPart(f"{_opening(document)}{source.data}</document>")]
+            case ContentSource():
+                content = source.content
+                inner = self._parts([Text(content)] if isinstance(content, str) else content)
+                return [TextPart(_opening(document)), *inner, TextPart("</document>")]
+            case Base64Source(media_type="application/pdf"):
+                if document.context:
+                    self._dropped.add("messages.content.document.context")
+                name = (document.title or "document").removesuffix(".pdf") + ".pdf"
+                return [FilePart(File(name, f"data:application/pdf;base64,{source.data}"))]
+            case Base64Source() | UrlSource() | FileSource() | Unknown():
+                self._dropped.add(f"messages.content.document.{_kind(source)}")
+                return []
+            case _:
+                assert_never(source)
+
+    def _drop(self, block: Block) -> None:
+        self._dropped.add(f"messages.content.{_kind(block)}")
+
+
+def _kind(block: Block | Base64Source | UrlSource | FileSource) -> str:
+    return block.name if isinstance(block, Unknown) else str(block.__struct_config__.tag)
+
+
+def _opening(document: Document) -> str:
+    attributes = {"title": document.title, "context": document.context}
+    return f"<document{''.join(_attribute(k, v) for k, v in attributes.items() if v)}>"
+
+
+def _search_result(result: SearchResult) -> str:
+    text = "\n".join(text.text for text in result.content)
+    attributes = _attribute("source", result.source) + _attribute("title", result.title)
+    return f"<search_result{attributes}>{text}</search_result>"
+
+
+def _attribute(name: str, value: str) -> str:
+    return f' {name}="{escape(value)}"'
+
+
+def _call(call: ToolUse) -> Call:
+    return Call(_call_id(call.id), CalledFunction(upstream_name(call.name), bytes(call.input).decode()))
+
+
+def _call_id(id: str) -> str:  # noqa: A002  # Anthropic's word
+    """`id`, shortened in the same way in the call and its result where it is too long."""
+    if len(id) <= MAX_CALL_ID:
+        return id
+    return "call_" + hashlib.sha1(id.encode(), usedforsecurity=False).hexdigest()[:32]
+
+
+def _plain(message: ChatMessage) -> ChatMessage:
+    """A single text as a string: the form that every server takes."""
+    match message.content:
+        case [TextPart(text=text)]:
+            return ChatMessage(message.role, text)
+        case _:
+            return message
