@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Installs the clients that the end-to-end tests run, in fixed versions, into .tools/ of this repository:
+# Claude Code, the TypeScript SDK and buf from package-lock.json beside this script; grpc_health_probe and
+# grpcurl below. What is there already stays. Needs node 20 or newer, npm, and Go.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+go_tools=(
+  "github.com/grpc-ecosystem/grpc-health-probe@v0.4.61"
+  "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
+)
+
+tests=$PWD/tests/e2e
+tools=$PWD/.tools
+bin=$tools/bin
+modules=$tools/node_modules
+
+for command in node npm go; do
+  if ! command -v "$command" >/dev/null; then
+    echo "install-tools: $command is missing" >&2
+    exit 1
+  fi
+done
+mkdir -p "$bin"
+
+pinned() {
+  node -p 'require(process.argv[1]).dependencies[process.argv[2]]' "$tests/package.json" "$1"
+}
+
+runs_pinned() { # COMMAND PACKAGE: the command runs, and its version is the pinned one
+  [[ "$("$modules/.bin/$1" --version 2>/dev/null)" == *"$(pinned "$2")"* ]]
+}
+
+npm_is_complete() {
+  cmp -s "$tests/package-lock.json" "$tools/installed-lock.json" &&
+    runs_pinned claude @anthropic-ai/claude-code &&
+    runs_pinned buf @bufbuild/buf
+}
+
+if ! npm_is_complete; then
+  rm -f "$tools/installed-lock.json"
+  cp "$tests/package.json" "$tests/package-lock.json" "$tests/.npmrc" "$tools/"
+  # Claude Code is a program of its own: the Node that its package asks for is only its launcher's.
+  npm --prefix "$tools" ci --no-progress --loglevel=error
+  if ! runs_pinned claude @anthropic-ai/claude-code; then # npm may be told to run no install scripts
+    (cd "$modules/@anthropic-ai/claude-code" && node install.cjs)
+  fi
+  cp "$tests/package-lock.json" "$tools/installed-lock.json"
+  if ! npm_is_complete; then
+    rm -f "$tools/installed-lock.json"
+    echo "install-tools: Claude Code or buf was installed and does not run" >&2
+    exit 1
+  fi
+fi
+
+for tool in "${go_tools[@]}"; do
+  path=${tool%@*}
+  version=${tool#*@}
+  program=$bin/${path##*/}
+  if ! go version -m "$program" 2>/dev/null | awk '$1 == "mod" { print $3 }' | grep -qxF "$version"; then
+    GOBIN=$bin go install "$path@$version"
+  fi
+done
+ln -sf grpc-health-probe "$bin/grpc_health_probe" # the name it is released under
+
+echo "claude $(pinned @anthropic-ai/claude-code), anthropic-ai/sdk $(pinned @anthropic-ai/sdk)," \
+  "buf $(pinned @bufbuild/buf), ${go_tools[*]##*/}: in .tools"
