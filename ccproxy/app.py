@@ -52,6 +52,7 @@ class Service:
         self.status = Status(config, self.metrics, self.serving, build_from(environ))
         self.http_port = 0
         self.grpc_port = 0
+        self.demo: Demo | None = None
         self._access = Access(config)
         in_cluster = "KUBERNETES_SERVICE_HOST" in environ
         default_delay = LAME_DUCK_SECONDS if in_cluster else 0.0
@@ -69,7 +70,11 @@ class Service:
         self.metrics.gauge(
             "ccproxy_health_status",
             "1 where the service serves, by its name in grpc.health.v1.",
-            lambda: {(name or "overall",): float(bool(state)) for name, state in self.status.services().items()},
+            lambda: {
+                (name or "overall",): float(state)
+                for name, state in self.status.services().items()
+                if state is not None
+            },
             labels=("service",),
         )
 
@@ -81,8 +86,8 @@ class Service:
         """
         config = self.config
         if config.demo:
-            demo = await stack.enter_async_context(Demo.serve())
-            config = with_demo(config, demo)
+            self.demo = await stack.enter_async_context(Demo.serve())
+            config = with_demo(config, self.demo)
             self.status.configured(config)
         upstreams = {}
         for provider in config.active:
@@ -120,8 +125,11 @@ class Service:
             if self.proxy.running:
                 log.warning("%d calls still run; they get an error now", self.proxy.running)
                 self.proxy.interrupt(shutting_down(self.serving.reason))
+                end = min(end, loop.time() + LAST_WORDS_SECONDS)  # a client that reads no more must not hold us
             while self.proxy.running and loop.time() < end:
                 await _wait(asyncio.Event(), POLL_SECONDS)
+            if self._rpc is not None:
+                ending.create_task(self._rpc.stop(LAST_WORDS_SECONDS))  # what is open now waits for nothing
 
     async def watch_loop(self) -> None:
         """Measures how late the loop is, for as long as it runs."""
@@ -161,6 +169,9 @@ async def serve(config: Config) -> None:
         log.info("shutting down: running calls get %g s", config.shutdown_timeout)
         await service.drain(hurry)
     log.info("stopped")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+        signal.signal(number, lambda *_: os._exit(0))  # nothing is left to end but the interpreter
 
 
 def with_demo(config: Config, demo: Demo) -> Config:

@@ -1,5 +1,6 @@
 """A call, as an edge hands it over, and where it goes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ Headers = Mapping[str, Sequence[str]]
 """HTTP headers or gRPC metadata: lower-case names, every value in the order it came."""
 
 TIMEOUT_HEADER = "x-ccproxy-timeout-ms"
+MAX_TIMEOUT_MS = 86_400_000  # a day; more is no deadline
+
+_MILLISECONDS = re.compile(r"[0-9]{1,15}")  # int() refuses thousands of digits with an error of its own
 
 
 class Call(Struct, kw_only=True):
@@ -59,6 +63,6 @@ class Target(Struct, frozen=True):
 def deadline(headers: Headers, now: float) -> float | None:
     """The deadline a caller asks for in `x-ccproxy-timeout-ms`; None where it asks for none that makes sense."""
     values = headers.get(TIMEOUT_HEADER, ())
-    if len(values) != 1 or not values[0].isascii() or not values[0].isdigit():
+    if len(values) != 1 or not _MILLISECONDS.fullmatch(values[0]):
         return None
-    return now + min(int(values[0]), 86_400_000) / 1000
+    return now + min(int(values[0]), MAX_TIMEOUT_MS) / 1000

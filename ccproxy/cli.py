@@ -32,10 +32,10 @@ def main() -> None:
 @click.option("--demo", is_flag=True, help="Let the built-in demo upstream answer, whatever is configured.")
 def start(file: Path | None, *, foreground: bool, demo: bool) -> None:  # noqa: ARG001  # the habit is kept
     """Serve until interrupted."""
-    from ccproxy.app import serve  # noqa: PLC0415  # help and version need no server
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it adds lines of its own to what is reported here
+    from ccproxy.app import serve  # noqa: PLC0415  # help and version need no server; gRPC reads the variable
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its GOAWAYs are no news
     try:
         config = load(file, os.environ, Path.home(), demo=demo)
     except ConfigError as error:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -34,8 +35,8 @@ class ConfigError(Exception):
     """What is wrong with a configuration: one line per problem, each with its place."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [_one_line(problem) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 class Secret:
@@ -124,7 +125,7 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        address = ipaddress.ip_address(host.strip("[]"))
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
@@ -143,10 +144,10 @@ def load(path: Path | None, environ: Mapping[str, str], home: Path, *, demo: boo
     Raises:
         ConfigError: With every problem that can be told at once.
     """
-    file = path or home / ".ccproxy" / "config.json"
-    config = _read(file) if path is not None or file.is_file() else Config()
+    config = _read(path or home / ".ccproxy" / "config.json", required=path is not None)
     problems: list[str] = []
     config = _with_environment(config, environ, problems)
+    config = structs.replace(config, host=config.host.removeprefix("[").removesuffix("]"))  # as in a URL
     config = _with_key_variables(config, environ)
     config = structs.replace(config, demo=True) if demo else _with_demo(config, environ)
     problems += _problems(config)
@@ -155,10 +156,12 @@ def load(path: Path | None, environ: Mapping[str, str], home: Path, *, demo: boo
     return config
 
 
-def _read(file: Path) -> Config:
+def _read(file: Path, *, required: bool) -> Config:
     try:
         text = file.read_bytes()
     except OSError as error:
+        if not required and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return Config()
         raise ConfigError([f"{file}: {error.strerror}"]) from error
     try:
         return msgspec.json.decode(text, type=Config, dec_hook=_secret)
@@ -174,6 +177,11 @@ def _secret(type: type, value: Any) -> Any:  # noqa: A002  # msgspec's hook
     raise ValueError("Expected `str`")
 
 
+def _one_line(problem: str) -> str:
+    """A problem as a terminal and a log can show it, whatever the file's keys and names hold."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in problem)
+
+
 def _line(text: bytes, error: str) -> str:
     """The parser's words, with the line they are about."""
     match = re.search(r"\(byte (\d+)\)", error)
@@ -185,9 +193,9 @@ def _line(text: bytes, error: str) -> str:
 
 def _explain(error: str) -> str:
     """Turns msgspec's words into a place and a reason, with the nearest known key for an unknown one."""
-    what, _, path = error.partition(" - at ")
-    path = path.strip("`")
-    unknown = re.search(r"unknown field `([^`]*)`", what)
+    match = re.fullmatch(r"(?P<what>.*?)(?: - at `(?P<path>\$[^`]*)`)?", error, re.DOTALL)
+    what, path = (match["what"], match["path"] or "") if match else (error, "")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)
     if unknown:
         owner = ProviderConfig if "providers" in path else RouteConfig if "routes" in path else Config
         near = difflib.get_close_matches(unknown[1], owner.__struct_fields__, n=1)
@@ -201,8 +209,8 @@ def _with_environment(config: Config, environ: Mapping[str, str], problems: list
     changes: dict[str, Any] = {}
     read: dict[str, tuple[str, Callable[[str], Any]]] = {
         "CCPROXY_HOST": ("host", str),
-        "CCPROXY_PORT": ("port", int),
-        "CCPROXY_GRPC_PORT": ("grpc_port", int),
+        "CCPROXY_PORT": ("port", _port),
+        "CCPROXY_GRPC_PORT": ("grpc_port", _port),
         "CCPROXY_API_KEY": ("apikey", Secret),
     }
     for variable, (name, convert) in read.items():
@@ -219,19 +227,26 @@ def _with_environment(config: Config, environ: Mapping[str, str], problems: list
     return structs.replace(config, **changes)
 
 
+def _port(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", value):  # int() would also take 3_456
+        raise ValueError("not a port number")
+    return int(value)
+
+
 def _with_key_variables(config: Config, environ: Mapping[str, str]) -> Config:
     """Gives each provider the key of its variable, and enables the providers whose key alone is there."""
     providers = []
     for provider in config.providers:
-        _, variable = PROVIDER_TYPES.get(provider.type or provider.name, ("", ""))
+        url, variable = PROVIDER_TYPES.get(provider.type or provider.name, ("", ""))
         key = environ.get(variable, "").strip()
-        own_url = not provider.api_base_url  # a key of the environment goes to its own provider only
+        # A key of the environment goes to its own provider only.
+        own_url = provider.api_base_url.rstrip("/") in {"", url}
         providers.append(
             structs.replace(provider, api_key=Secret(key))
             if provider.api_key is None and key and own_url
             else provider
         )
-    named = {provider.type or provider.name for provider in providers}
+    named = {name for provider in providers for name in (provider.type, provider.name)}
     for type_, (_, variable) in PROVIDER_TYPES.items():
         key = environ.get(variable, "").strip()
         if key and type_ not in named and not config.demo:
@@ -253,15 +268,10 @@ def _problems(config: Config) -> list[str]:
             problems.append(f"$.{name}: expected 0 to 65535, got {value}")
     if config.port and config.port == config.grpc_port:
         problems.append(f"$.grpc_port: {config.port} is the HTTP port already")
-    if not 0 <= config.shutdown_timeout <= MAX_SHUTDOWN_SECONDS:
-        problems.append(f"$.shutdown_timeout: expected 0 to {MAX_SHUTDOWN_SECONDS:g} seconds")
-    if config.apikey is not None and not config.apikey.reveal():
-        problems.append("$.apikey: is empty; leave it out to serve callers on this host only")
-    if not config.is_loopback and config.apikey is None:
-        problems.append(
-            f"$.host: {config.host} can be reached from other hosts, so a key is needed: "
-            "set apikey or CCPROXY_API_KEY"
-        )
+    for name, seconds in (("shutdown_timeout", config.shutdown_timeout), ("drain_delay", config.drain_delay)):
+        if seconds is not None and not 0 <= seconds <= MAX_SHUTDOWN_SECONDS:
+            problems.append(f"$.{name}: expected 0 to {MAX_SHUTDOWN_SECONDS:g} seconds")
+    problems += _access_problems(config)
     problems += _provider_problems(config)
     names = {provider.name for provider in config.active}
     if not config.demo:
@@ -270,6 +280,22 @@ def _problems(config: Config) -> list[str]:
             for name, route in config.routes.items()
             if route.provider not in names
         ]
+    return problems
+
+
+def _access_problems(config: Config) -> list[str]:
+    problems = []
+    if config.apikey is not None and not config.apikey.reveal():
+        problems.append("$.apikey: is empty; leave it out to serve callers on this host only")
+    elif config.apikey is not None and not _fits_header(config.apikey):
+        problems.append("$.apikey: holds line breaks or begins or ends with a blank, which no header can carry")
+    if not config.host:
+        problems.append("$.host: is empty; 127.0.0.1 serves this host, 0.0.0.0 others too")
+    elif not config.is_loopback and config.apikey is None:
+        problems.append(
+            f"$.host: {config.host} can be reached from other hosts, so a key is needed: "
+            "set apikey or CCPROXY_API_KEY"
+        )
     return problems
 
 
@@ -285,11 +311,26 @@ def _provider_problems(config: Config) -> list[str]:
         seen.add(provider.name)
         if (provider.type or provider.name) not in PROVIDER_TYPES:
             problems.append(f"{at}.type: expected one of {', '.join(PROVIDER_TYPES)}")
+        if provider.api_key is not None and not provider.api_key.reveal():
+            problems.append(f"{at}.api_key: is empty; leave it out for a provider that asks for none")
+        elif provider.api_key is not None and not _fits_header(provider.api_key):
+            problems.append(f"{at}.api_key: holds line breaks or begins or ends with a blank")
         if provider.api_base_url and not _is_base_url(provider.api_base_url):
             problems.append(f"{at}.api_base_url: expected http(s)://host[:port][/path] and nothing else")
     return problems
 
 
+def _fits_header(key: Secret) -> bool:
+    text = key.reveal()
+    return text.isprintable() and text == text.strip()
+
+
 def _is_base_url(url: str) -> bool:
     """Whether a path can be put behind `url`: no user, query or fragment that could move it elsewhere."""
-    return re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?", url) is not None
+    if re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?", url) is None:
+        return False
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not pair, or a port beyond 65535
+        return False

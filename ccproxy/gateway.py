@@ -154,10 +154,10 @@ class Gateway:
         response: web.StreamResponse | None = None
         try:
             async with self._proxy.stream_message(call) as stream:
-                response = web.StreamResponse(headers={**stream.headers, **STREAM_HEADERS})
+                response = _Streamed(headers={**stream.headers, **STREAM_HEADERS})
                 await response.prepare(request)
                 async for frames in stream:
-                    await response.write(frames)
+                    await (response.write_eof if stream.finished else response.write)(frames)
                 await response.write_eof()
         except ApiError as error:
             if response is None:
@@ -202,6 +202,12 @@ class Gateway:
             query=request.query_string,
             deadline=deadline(headers, asyncio.get_running_loop().time()),
         )
+
+
+class _Streamed(web.StreamResponse):
+    """A response whose headers wait for its first bytes, which are there already: one write carries both."""
+
+    _send_headers_immediately = False
 
 
 class _Connection(RequestHandler):

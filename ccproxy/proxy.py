@@ -43,18 +43,32 @@ class Reply(Struct, frozen=True):
 
 
 class Patience:
-    """How long one call may wait: until its deadline, or until it is interrupted."""
+    """How long one call may wait: until its deadline, or until it is interrupted.
+
+    One alarm serves all waits of a call, and is set anew only where it would ring too late or has rung too early:
+    an `asyncio.timeout` around every read of a stream costs as much as the reading.
+    """
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
+        self._loop = asyncio.get_running_loop()
         self._end: ApiError | None = None
-        self._timeout: asyncio.Timeout | None = None
+        self._until = deadline
+        self._alarm: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.Task[object] | None = None
+        self._rung = False
+
+    def close(self) -> None:
+        """Takes the alarm back."""
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def interrupt(self, error: ApiError) -> None:
         """Ends the call's waiting with `error`: now, or when it next waits."""
         self._end = error
-        if self._timeout is not None:
-            self._timeout.reschedule(asyncio.get_running_loop().time())
+        self._until = self._loop.time()
+        self.close()
+        self._ring()
 
     async def wait(self, step: Callable[[], Awaitable[T]], until: float | None = None) -> T:
         """Awaits one step of the call.
@@ -65,18 +79,44 @@ class Patience:
         """
         if self._end is not None:
             raise self._end
-        when = self._deadline if until is None else min(until, self._deadline)
+        self._until = self._deadline if until is None else min(until, self._deadline)
+        if self._alarm is None or self._until < self._alarm.when():
+            self._set_alarm()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call waits in a task")
+        cancelled = task.cancelling()
+        self._waiting = task
         try:
-            async with asyncio.timeout_at(when) as self._timeout:
-                return await step()
-        except TimeoutError:
-            if self._end is not None:
-                raise self._end from None
-            if when == self._deadline:
-                raise ApiError(Reason.TIMEOUT, "The answer was not complete by the deadline") from None
-            raise
+            return await step()
+        except asyncio.CancelledError:
+            if not self._rung or task.cancelling() > cancelled + 1:
+                raise  # by somebody else
+            raise self._verdict() from None
         finally:
-            self._timeout = None
+            self._waiting = None
+            if self._rung:
+                self._rung = False
+                task.uncancel()
+
+    def _set_alarm(self) -> None:
+        self.close()
+        self._alarm = self._loop.call_at(self._until, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._loop.time() < self._until:
+            self._set_alarm()
+        elif self._waiting is not None and not self._rung:
+            self._rung = True
+            self._waiting.cancel()
+
+    def _verdict(self) -> Exception:
+        if self._end is not None:
+            return self._end
+        if self._until == self._deadline:
+            return ApiError(Reason.TIMEOUT, "The answer was not complete by the deadline")
+        return TimeoutError()
 
 
 class MessageStream:
@@ -100,6 +140,11 @@ class MessageStream:
     def usage(self) -> Usage:
         """The tokens known so far."""
         return self._stream.usage
+
+    @property
+    def finished(self) -> bool:
+        """Whether the frames handed over last were the last."""
+        return self._stream.finished and self._failure is None and not self._held
 
     async def open(self) -> None:
         """Waits until content has begun, or for GATE_SECONDS.
@@ -183,8 +228,8 @@ class Proxy:
         Raises:
             ApiError: For every failure.
         """
-        with self._patience(call, WHOLE_SECONDS) as patience:
-            async with self._counted(call, stream=False) as measurement, AsyncExitStack() as stack:
+        with self._patience(call, WHOLE_SECONDS) as patience, self._counted(call, stream=False) as measurement:
+            async with AsyncExitStack() as stack:
                 head = call.head()
                 target, exchange = self._prepare(call, head, measurement)
                 started = asyncio.get_running_loop().time()
@@ -205,8 +250,8 @@ class Proxy:
         Raises:
             ApiError: On entry, where the answer fails before it begins; from the iteration, after that.
         """
-        with self._patience(call, STREAM_SECONDS) as patience:
-            async with self._counted(call, stream=True) as measurement, AsyncExitStack() as stack:
+        with self._patience(call, STREAM_SECONDS) as patience, self._counted(call, stream=True) as measurement:
+            async with AsyncExitStack() as stack:
                 head = call.head()
                 target, exchange = self._prepare(call, head, measurement)
                 exchange, response = await self._send(stack, target, exchange, patience, stream=True)
@@ -285,9 +330,10 @@ class Proxy:
             yield patience
         finally:
             self._running.discard(patience)
+            patience.close()
 
-    @asynccontextmanager
-    async def _counted(self, call: Call, *, stream: bool) -> AsyncIterator[Measurement]:
+    @contextmanager
+    def _counted(self, call: Call, *, stream: bool) -> Iterator[Measurement]:
         """Counts the call. The first ending counts, so the last line is for a mistake of ours."""
         measurement = self._metrics.begin(call.edge, stream=stream)
         try:

@@ -1,7 +1,8 @@
 """Where a request goes. Pure: the request's model name and the configuration decide, nothing else.
 
-The order: `provider,model` as the caller's own choice; a route with exactly the model's name; the route
-`default`; without that, the one provider that can take the name as it is.
+The order: `provider,model` as the caller's own choice (an unknown provider is an error, not another's answer);
+a route with exactly the model's name; the route `default`; without that, the one provider that can take
+the name as it is.
 """
 
 from ccproxy.call import Target
@@ -30,9 +31,16 @@ class Router:
         provider, comma, model = head.model.partition(",")
         if comma and model and provider in self._providers:
             return [Target(provider, model, CHOSEN_BY_CALLER)]
-        for name in (head.model, DEFAULT_ROUTE):
-            if name in self._routes:
-                return [_target(name, self._routes[name], head.model)]
+        if head.model in self._routes:
+            return [_target(head.model, self._routes[head.model], head.model)]
+        if comma:  # another provider's answer would pass for the one that was asked for
+            known = ", ".join(self._providers) or "none"
+            raise ApiError(
+                Reason.NOT_FOUND,
+                f"model: {head.model} does not name a provider and its model; the providers are: {known}",
+            )
+        if DEFAULT_ROUTE in self._routes:
+            return [_target(DEFAULT_ROUTE, self._routes[DEFAULT_ROUTE], head.model)]
         return [self._without_routes(head.model)]
 
     def name_for(self, provider: str, model: str) -> str:

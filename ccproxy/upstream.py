@@ -22,6 +22,8 @@ FIRST_BYTE_SECONDS = 600.0  # of a whole answer: the SDK's own default
 READ_BYTES = 64 << 10  # held per stopped reader; aiohttp's default holds four times as much
 MAX_ANSWER_BYTES = 64 << 20
 MAX_ERROR_BYTES = 1 << 20
+STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+WHOLE_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=FIRST_BYTE_SECONDS)
 DRAIN_SECONDS = 0.05  # to take the end of a finished stream, so that its connection can serve again
 
 
@@ -101,7 +103,6 @@ class HttpTransport:
         """Sends `request`; see `Transport.send`."""
         if self._session is None:
             raise RuntimeError("the transport is not open")
-        silence = SILENCE_SECONDS if stream else FIRST_BYTE_SECONDS
         try:
             response = await self._session.request(
                 request.method,
@@ -109,7 +110,7 @@ class HttpTransport:
                 headers=request.headers,
                 data=request.body,
                 allow_redirects=False,  # a redirect would carry the key to another host
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence),
+                timeout=STREAM_TIMEOUT if stream else WHOLE_TIMEOUT,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise failure(error, self._provider) from error

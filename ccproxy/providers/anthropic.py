@@ -142,16 +142,21 @@ class Anthropic:
         if reason is Reason.UPSTREAM_AUTHENTICATION_FAILED:
             return ApiError(reason, self._refusal(), headers=reply)
         document = self.error_document(body)
-        if document is None or reason is Reason.UPSTREAM_INVALID_RESPONSE:
-            return ApiError(reason, unusable(self.name, status), headers=reply, retry_after=retry_after(headers))
         retry = headers.get("x-should-retry")
+        should_retry = None if retry is None else retry == "true"
+        if should_retry is None and status >= 500:  # noqa: PLR2004  # the classes of HTTP
+            should_retry = True  # as its clients would without us; a mistake of ours is another thing
+        if document is None or reason is Reason.UPSTREAM_INVALID_RESPONSE:
+            message = unusable(self.name, status)
+            wait = retry_after(headers)
+            return ApiError(reason, message, headers=reply, retry_after=wait, should_retry=should_retry)
         return ApiError(
             reason,
             redact(document.error.message, self._key),
             type=document.error.type,
             status=status,
             retry_after=retry_after(headers),
-            should_retry=None if retry is None else retry == "true",
+            should_retry=should_retry,
             body=redact(body, self._key),
             headers=reply,
         )

@@ -69,7 +69,12 @@ class HttpEdge:
             data = msgspec.json.decode(event.data)
             if event.event == "error":
                 outcome.failure = Failure(
-                    data["error"]["type"], data["error"]["message"], 0, False, None, "request_id" in data
+                    data["error"]["type"],
+                    data["error"]["message"],
+                    http_status=0,
+                    should_retry=False,
+                    retry_after=None,
+                    has_request_id="request_id" in data,
                 )
             else:
                 outcome.events.append(data)

@@ -35,12 +35,14 @@ Raw = grpc.aio.UnaryUnaryMultiCallable
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
+    """A running service, with the demo upstream."""
     async with running(Config(port=0, grpc_port=0, demo=True, grpc_reflection=True), {}) as service:
         yield service
 
 
 @pytest.fixture
 async def channel(service: Service) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to the service."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc_port}") as channel:
         yield channel
 
@@ -345,7 +347,7 @@ async def test_metrics_count_by_the_usual_names(channel: grpc.aio.Channel, servi
     text = service.metrics.exposition(None)[0].decode()
 
     for code in ("OK", "RESOURCE_EXHAUSTED"):
-        line = f'grpc_method="CreateMessage",grpc_service="ccproxy.v1.Proxy",grpc_type="unary"}} 1.0'
+        line = 'grpc_method="CreateMessage",grpc_service="ccproxy.v1.Proxy",grpc_type="unary"} 1.0'
         assert any(f'grpc_code="{code}"' in found and line in found for found in text.splitlines()), code
 
 

@@ -44,6 +44,8 @@ async def asked(url: str, *, stream: bool = True):
 
 
 async def sent(data: bytes) -> Answer:
+    """An answer that is `data`, whatever was asked."""
+
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
@@ -104,14 +106,14 @@ async def test_plain_http_where_tls_is_expected_says_so():
 
 async def test_a_handshake_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
     """The time to connect holds TLS, too."""
-    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(module, "STREAM_TIMEOUT", aiohttp.ClientTimeout(sock_connect=0.1))
     async with listening(await sent(b"")) as url:
         with pytest.raises(ApiError) as caught:
             async with asked(url.replace("http:", "https:")):
                 pass
 
     assert caught.value.reason is Reason.UPSTREAM_UNREACHABLE
-    assert "no connection within 0.1 s" in caught.value.message
+    assert "no connection within" in caught.value.message
 
 
 async def test_a_connection_closed_without_an_answer_is_an_unreachable_provider():
@@ -150,7 +152,7 @@ async def test_what_came_before_a_break_is_read_before_the_break_is_told():
 
 async def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch):
     """A stream that says nothing for minutes is dead."""
-    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "STREAM_TIMEOUT", aiohttp.ClientTimeout(sock_read=0.05))
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"\r\nhello")

@@ -13,6 +13,7 @@ BODY = b'{ "model": "claude-x", "max_tokens": 5, "new_member": {"a":1e5}, "messa
 
 @pytest.fixture
 def provider() -> Anthropic:
+    """A relay with a key."""
     return Anthropic("anthropic", "https://api.anthropic.com", KEY)
 
 
@@ -137,6 +138,13 @@ def test_retry_advice_passes(provider: Anthropic):
     assert error.headers["x-ccproxy-upstream-request-id"] == "req_up"
 
 
+@pytest.mark.parametrize("body", [b"<html>", b'{"error":{"type":"api_error","message":"x"}}'])
+def test_a_failing_provider_is_worth_another_try(provider: Anthropic, body: bytes):
+    """As a client would take it without us; only a mistake of ours is not."""
+    assert provider.error(500, {}, body).should_retry
+    assert not provider.error(400, {}, body).should_retry
+
+
 def test_a_redirect_is_a_broken_answer(provider: Anthropic):
     """Following it would carry the key to another host."""
     assert provider.error(302, {"location": "http://evil"}, b"").reason is Reason.UPSTREAM_INVALID_RESPONSE
@@ -204,7 +212,10 @@ def test_there_is_no_second_way_to_ask(provider: Anthropic):
 
 # Streams.
 
-START = b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}\n\n'
+START = (
+    b"event: message_start\n"
+    b'data: {"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}\n\n'
+)
 BLOCK = b'event: content_block_start\ndata: {"type":"content_block_start","index":0}\n\n'
 DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0}\n\n'
 END = (

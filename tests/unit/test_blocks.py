@@ -327,7 +327,9 @@ def test_a_call_without_arguments_is_whole_at_the_end():
     assert [(block["id"], block["input"]) for block in finished(writer)] == [("t1", ""), ("t2", "")]
 
 
-@pytest.mark.parametrize("arguments", ['{"a":', "[1]", "{} {}", "nul", "{]}", '{"a":' * 5_000 + "1" + "}" * 5_000])
+@pytest.mark.parametrize(
+    "arguments", ['{"a":', "[1]", "{} {}", "nul", "{]}", '{"a":' * 200_000 + "1" + "}" * 200_000]
+)
 def test_broken_arguments_are_refused(arguments: str):
     """The client would run them."""
     writer = started()

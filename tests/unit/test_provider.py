@@ -1,8 +1,11 @@
 """What all providers share: safe header values, secrets out of texts, retry advice."""
 
 import pytest
+from msgspec import Raw
 
-from ccproxy.provider import UpstreamRequest, printable, redact, retry_after, unusable
+from ccproxy.errors import ApiError
+from ccproxy.messages import Head
+from ccproxy.provider import UpstreamRequest, printable, redact, refuse_thread, retry_after, unusable
 
 
 @pytest.mark.parametrize(
@@ -77,3 +80,19 @@ def test_a_request_shows_neither_its_key_nor_its_prompt():
     shown = repr(UpstreamRequest("POST", "https://h.example/v1", {"x-api-key": "sk-1"}, b"a prompt"))
 
     assert shown == "UpstreamRequest(POST https://h.example/v1)"
+
+
+@pytest.mark.parametrize("fields", [{}, {"thread": Raw(b"null")}])
+def test_a_conversation_without_a_thread_is_translated(fields: dict[str, Raw]):
+    """Nothing of it is anywhere else."""
+    refuse_thread(Head("m", stream=False, fields=fields))
+
+
+def test_a_thread_is_refused_with_the_code_that_makes_sdks_send_everything():
+    """Dropped in silence, the model would answer the newest turn alone."""
+    with pytest.raises(ApiError) as caught:
+        refuse_thread(Head("m", stream=False, fields={"thread": Raw(b'{"type":"create"}')}))
+
+    assert caught.value.status == 400
+    assert caught.value.details == {"error_code": "thread_unsupported_request"}
+    assert b'"details":{"error_code":"thread_unsupported_request"}' in caught.value.document("r")

@@ -1,11 +1,11 @@
-"""The core of the Proxy service, over a scripted transport: the gate, silence, deadlines, interruption, counting."""
+"""The core of the Proxy service, over a scripted transport: the gate, silence, deadlines, interruption, counts."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from unit.fakes import ScriptedTransport, Step, answer
+from unit.fakes import ScriptedResponse, ScriptedTransport, Step, answer
 
 from ccproxy import proxy as module
 from ccproxy.call import Call
@@ -35,7 +35,7 @@ BROKEN = ApiError(Reason.UPSTREAM_UNREACHABLE, "the connection broke")
 class Bench:
     """A Proxy over one scripted Anthropic upstream."""
 
-    def __init__(self, *responses) -> None:
+    def __init__(self, *responses: ScriptedResponse | ApiError) -> None:
         config = Config(
             providers=[ProviderConfig("anthropic", models=["claude-named"])],
             routes={"default": RouteConfig("anthropic", "claude-real")},
@@ -54,6 +54,7 @@ class Bench:
 
 
 def call(**more) -> Call:
+    """A call."""
     body = {"model": "claude", "max_tokens": 5, "messages": []}
     return Call(edge="http", request_id="req_1", body=msgspec.json.encode(body), **more)
 
@@ -65,6 +66,7 @@ async def collected(bench: Bench, **more) -> list[bytes]:
 
 
 def streaming(*steps: Step) -> Bench:
+    """A Proxy whose upstream streams these steps."""
     return Bench(answer(*steps))
 
 
@@ -136,8 +138,8 @@ async def test_a_failure_after_content_comes_behind_the_frames_before_it(last: S
     seen = []
     with pytest.raises(ApiError) as caught:
         async with bench.proxy.stream_message(call()) as stream:
-            async for frames in stream:
-                seen.append(frames)
+            while True:
+                seen.append(await anext(stream))
 
     assert b"".join(seen).count(DELTA) == (2 if last == DELTA + ERROR else 1)
     assert caught.value.reason is reason
@@ -338,7 +340,7 @@ async def test_the_providers_own_count_is_used():
         (answer(b"", status=404), Reason.NOT_FOUND),
     ],
 )
-async def test_a_failed_count_is_an_error_not_a_guess(response, reason: Reason):
+async def test_a_failed_count_is_an_error_not_a_guess(response: ScriptedResponse, reason: Reason):
     """A guess in its place would be taken for the truth."""
     with pytest.raises(ApiError) as caught:
         await Bench(response).proxy.count_tokens(call())

@@ -111,20 +111,23 @@ class Failures:
         return ApiError(reason, self._message(reason, status, found), retry_after=wait, should_retry=should_retry)
 
     def _message(self, reason: Reason, status: int, found: Problem) -> str:
+        told = f": {self._clean(found.message)}" if found.message else ""
         match reason:
             case Reason.UPSTREAM_AUTHENTICATION_FAILED:
                 return f"provider {self._provider} refused the configured credential"
             case Reason.BILLING:
                 return f"provider {self._provider} has no credit or quota left"
             case Reason.RATE_LIMITED:
-                return f"provider {self._provider} limits the rate of requests"
+                return f"provider {self._provider} limits the rate of requests{told}"
             case Reason.OVERLOADED:
                 return f"provider {self._provider} is overloaded"
             case Reason.INVALID_REQUEST if _is_too_long(found):
                 return _too_long(found.message)
             case Reason.NOT_FOUND if model := _MODEL.search(found.message):
                 return f"model: {self._clean(model[1])}"
-            case _ if found.message and status < 500:  # noqa: PLR2004  # the classes of HTTP
+            case _ if status >= 500:  # noqa: PLR2004  # the classes of HTTP: the text may hold its internals
+                return f"provider {self._provider} failed (HTTP {status})"
+            case _ if found.message:
                 return self._clean(found.message)
             case _:
                 return unusable(self._provider, status)
