@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from ccproxy.messages import Head, decode_head
+from ccproxy.documents import Head, decode_head
 
 Edge = Literal["http", "grpc"]
 
@@ -44,7 +44,7 @@ class Call(Struct, kw_only=True):
         """The members that decide where the request goes; read once.
 
         Raises:
-            ApiError: As `messages.decode_head`.
+            ApiError: As `documents.decode_head`.
         """
         if self._head is None:
             self._head = decode_head(self.body)

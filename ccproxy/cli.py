@@ -7,6 +7,7 @@ that cannot be bound.
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def start(file: Path | None, *, foreground: bool, demo: bool) -> None:  # noqa: 
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        config = load(file, os.environ, Path.home(), demo=demo)
+        config = load(file, os.environ, _home(), demo=demo)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"ccproxy: {problem}", err=True)
@@ -45,9 +46,19 @@ def start(file: Path | None, *, foreground: bool, demo: bool) -> None:  # noqa: 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(config))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # the end of the interpreter would restore the default: death
     except OSError as error:
         click.echo(f"ccproxy: {error.strerror or error}", err=True)
         sys.exit(EXIT_ADDRESS)
+
+
+def _home() -> Path:
+    """The operator's home directory; a user id without a name and without HOME has none, and no file in it."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -20,9 +20,10 @@ from ccproxy_pb.v1 import json_codec
 from ccproxy import __version__
 from ccproxy.access import Access, Caller, Http
 from ccproxy.call import Call, Edge, Headers, deadline
+from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, Reason, internal
 from ccproxy.ids import new_request_id, request_id
-from ccproxy.messages import Event, invalid
+from ccproxy.messages import Event
 from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy, Reply
 from ccproxy.status import Status

@@ -12,8 +12,8 @@ from http import HTTPStatus
 import msgspec
 from msgspec import structs
 
+from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
-from ccproxy.messages import invalid
 from ccproxy.provider import Model
 from ccproxy.routing import Router
 from ccproxy.upstream import Upstream

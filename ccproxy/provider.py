@@ -13,8 +13,9 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from ccproxy.call import Call, Target
+from ccproxy.documents import Head
 from ccproxy.errors import ApiError, Reason
-from ccproxy.messages import Head, Usage
+from ccproxy.messages import Usage
 
 
 class UpstreamRequest(Struct, frozen=True):

@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from ccproxy.call import Call, Target
+from ccproxy.documents import Head, decode_request, replace_members
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
-from ccproxy.messages import PING, Head, Usage, decode_request, replace_members
+from ccproxy.messages import PING, Usage
 from ccproxy.metrics import Measurement, Metrics
 from ccproxy.models import Catalogue
 from ccproxy.provider import Exchange, Stream, printable

@@ -7,8 +7,8 @@ the name as it is.
 
 from ccproxy.call import Target
 from ccproxy.config import Config, ProviderConfig, RouteConfig
+from ccproxy.documents import Head
 from ccproxy.errors import ApiError, Reason
-from ccproxy.messages import Head
 from ccproxy.provider import Model
 
 DEFAULT_ROUTE = "default"

@@ -5,6 +5,8 @@ price for what is not text. Decision D22: no BPE table (144 MiB and 0.8 s). It i
 adds by itself are not in it.
 """
 
+from typing import assert_never
+
 from ccproxy.messages import (
     Base64Source,
     Block,
@@ -76,6 +78,8 @@ def _block(block: Block) -> tuple[int, int]:
             return _document(block)
         case Unknown():
             return 0, 0
+        case _:
+            assert_never(block)
 
 
 def _content(content: str | list[Block] | None, tokens: int) -> tuple[int, int]:

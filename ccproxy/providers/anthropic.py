@@ -16,8 +16,9 @@ from msgspec import Struct, UnsetType
 
 from ccproxy import __version__, sse
 from ccproxy.call import Call, Target
+from ccproxy.documents import Head, replace_members
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError, reason_for_status
-from ccproxy.messages import Head, Usage, replace_members
+from ccproxy.messages import Usage
 from ccproxy.provider import (
     Answer,
     Model,

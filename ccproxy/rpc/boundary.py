@@ -19,9 +19,9 @@ from msgspec import Struct
 
 from ccproxy.access import Access, Caller
 from ccproxy.call import Call, Edge, Headers, deadline
+from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, internal
 from ccproxy.ids import request_id
-from ccproxy.messages import invalid
 from ccproxy.metrics import Metrics
 from ccproxy.rpc import details
 

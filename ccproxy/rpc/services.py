@@ -23,8 +23,8 @@ from ccproxy_pb.v1.status_pb2 import GetHealthRequest, GetInfoRequest, GetStatus
 
 from ccproxy import sse
 from ccproxy.access import Access
+from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, Reason
-from ccproxy.messages import invalid
 from ccproxy.proxy import Proxy
 from ccproxy.rpc.boundary import Boundary, Handler, Rpc, parse
 from ccproxy.status import Status

@@ -8,8 +8,9 @@ from conformance.recordings import Recording, each, recordings
 from unit.chat import provider
 
 from ccproxy.call import Call, Target
+from ccproxy.documents import decode_head, decode_request
 from ccproxy.errors import ApiError
-from ccproxy.messages import Block, Request, Text, ToolResult, decode_head, decode_request
+from ccproxy.messages import Block, Request, Text, ToolResult
 from ccproxy.providers.openai_chat.request import PREFILL
 
 REQUESTS = [

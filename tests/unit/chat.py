@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from ccproxy.call import Call, Target
-from ccproxy.messages import decode_head
+from ccproxy.documents import decode_head
 from ccproxy.providers.openai_chat import ChatExchange, ChatStream, Dialect, OpenAIChat
 
 KEY = "key-1234567890-secret"

@@ -7,8 +7,8 @@ import pytest
 from unit.chat import KEY, chunk, exchange, frame, provider, sent, streaming
 
 from ccproxy.call import Call, Target
+from ccproxy.documents import decode_head
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
-from ccproxy.messages import decode_head
 from ccproxy.provider import Exchange, Provider
 from ccproxy.providers.openai_chat import COMPATIBLE, OPENAI, OpenAIChat
 

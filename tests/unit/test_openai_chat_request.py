@@ -7,8 +7,9 @@ import pytest
 from msgspec import UNSET, Raw, json
 from unit.chat import TOOL, USER, dropped, exchange, sent, sent_messages
 
+from ccproxy.documents import decode_head
 from ccproxy.errors import ApiError
-from ccproxy.messages import Block, Request, ToolResult, Turn, decode_head
+from ccproxy.messages import Block, Request, ToolResult, Turn
 from ccproxy.providers.openai_chat import OPENAI, reasoning
 from ccproxy.providers.openai_chat.request import translate
 from ccproxy.providers.openai_chat.tools import satisfies_strict, upstream_name

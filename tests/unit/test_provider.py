@@ -3,8 +3,8 @@
 import pytest
 from msgspec import Raw
 
+from ccproxy.documents import Head
 from ccproxy.errors import ApiError
-from ccproxy.messages import Head
 from ccproxy.provider import UpstreamRequest, printable, redact, refuse_thread, retry_after, unusable
 
 

@@ -15,8 +15,8 @@ import msgspec
 
 from ccproxy import __version__
 from ccproxy.call import Call, Target
+from ccproxy.documents import Head
 from ccproxy.errors import ApiError, Reason
-from ccproxy.messages import Head
 from ccproxy.provider import Answer, Model, UpstreamRequest, printable, refuse_thread
 from ccproxy.providers.openai_chat import answer
 from ccproxy.providers.openai_chat.answer import Expected

@@ -12,16 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ccproxy.errors import UpstreamProtocolError
-from ccproxy.messages import (
-    EMPTY_OBJECT,
-    Message,
-    Request,
-    StopDetails,
-    Text,
-    Thinking,
-    ToolUse,
-    Usage,
-)
+from ccproxy.messages import EMPTY_OBJECT, Message, Request, StopDetails, Text, Thinking, ToolUse, Usage
 from ccproxy.provider import Answer
 from ccproxy.providers.openai_chat.failures import Failures
 from ccproxy.providers.openai_chat.stop_sequences import StopSequences

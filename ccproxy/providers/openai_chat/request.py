@@ -11,7 +11,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ccproxy.call import Call, Target
-from ccproxy.messages import ABSENT, TOO_DEEP, Head, Request, decode_request, invalid, replace_members
+from ccproxy.documents import TOO_DEEP, Head, decode_request, invalid, replace_members
+from ccproxy.messages import ABSENT, Request
 from ccproxy.providers.openai_chat import reasoning
 from ccproxy.providers.openai_chat.history import conversation
 from ccproxy.providers.openai_chat.tools import choice, function_tools, satisfies_strict

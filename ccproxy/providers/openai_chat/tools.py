@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from ccproxy.documents import check_budget
 from ccproxy.errors import ApiError
-from ccproxy.messages import ABSENT, Request, Tool, ToolChoice, check_budget
+from ccproxy.messages import ABSENT, Request, Tool, ToolChoice
 from ccproxy.providers.openai_chat.wire import Function, FunctionTool
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
