@@ -5,11 +5,10 @@ that a failure is a real status, after it one terminal error. What counts as a r
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +19,7 @@ from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.messages import PING, Usage
 from ccproxy.metrics import Measurement, Metrics
 from ccproxy.models import Catalogue
+from ccproxy.patience import Patience
 from ccproxy.provider import Exchange, Stream, printable
 from ccproxy.routing import Router
 from ccproxy.serving import Serving
@@ -33,91 +33,12 @@ WHOLE_SECONDS = 600.0  # for a whole answer: the SDK's own default
 STREAM_SECONDS = 3600.0
 MAX_DROPPED_CHARS = 1_000  # of a header; proxies in between refuse long ones
 
-T = TypeVar("T")
-
 
 class Reply(Struct, frozen=True):
     """A whole answer: a JSON document, and headers for the caller."""
 
     body: bytes
     headers: Mapping[str, str]
-
-
-class Patience:
-    """How long one call may wait: until its deadline, or until it is interrupted.
-
-    One alarm serves all waits of a call, and is set anew only where it would ring too late or has rung too early:
-    an `asyncio.timeout` around every read of a stream costs as much as the reading.
-    """
-
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
-        self._loop = asyncio.get_running_loop()
-        self._end: ApiError | None = None
-        self._until = deadline
-        self._alarm: asyncio.TimerHandle | None = None
-        self._waiting: asyncio.Task[object] | None = None
-        self._rung = False
-
-    def close(self) -> None:
-        """Takes the alarm back."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-
-    def interrupt(self, error: ApiError) -> None:
-        """Ends the call's waiting with `error`: now, or when it next waits."""
-        self._end = error
-        self._until = self._loop.time()
-        self.close()
-        self._ring()
-
-    async def wait(self, step: Callable[[], Awaitable[T]], until: float | None = None) -> T:
-        """Awaits one step of the call.
-
-        Raises:
-            TimeoutError: `until` passed, but not the deadline.
-            ApiError: The deadline passed, or the call was interrupted.
-        """
-        if self._end is not None:
-            raise self._end
-        self._until = self._deadline if until is None else min(until, self._deadline)
-        if self._alarm is None or self._until < self._alarm.when():
-            self._set_alarm()
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a call waits in a task")
-        cancelled = task.cancelling()
-        self._waiting = task
-        try:
-            return await step()
-        except asyncio.CancelledError:
-            if not self._rung or task.cancelling() > cancelled + 1:
-                raise  # by somebody else
-            raise self._verdict() from None
-        finally:
-            self._waiting = None
-            if self._rung:
-                self._rung = False
-                task.uncancel()
-
-    def _set_alarm(self) -> None:
-        self.close()
-        self._alarm = self._loop.call_at(self._until, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        if self._loop.time() < self._until:
-            self._set_alarm()
-        elif self._waiting is not None and not self._rung:
-            self._rung = True
-            self._waiting.cancel()
-
-    def _verdict(self) -> Exception:
-        if self._end is not None:
-            return self._end
-        if self._until == self._deadline:
-            return ApiError(Reason.TIMEOUT, "The answer was not complete by the deadline")
-        return TimeoutError()
 
 
 class MessageStream:
