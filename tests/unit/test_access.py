@@ -1,0 +1,497 @@
+"""Who may ask what: the truth table of "on this host", and of the key."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from ccproxy.access import NEEDS, Access, Caller, Http, Need, is_local
+from ccproxy.config import Config, Secret
+from ccproxy.errors import ApiError, Reason
+
+PORT = 3456
+KEY = "a-key-of-the-operator"
+DETAILS = "ccproxy.v1.Status.GetStatus"
+USE = "ccproxy.v1.Proxy.CreateMessage"
+OPEN = "ccproxy.v1.Status.GetInfo"
+
+OWN_HOSTS = (
+    "localhost",
+    "localhost:3456",
+    "localhost:",
+    "LOCALHOST",
+    "LocalHost:3456",
+    "127.0.0.1",
+    "127.0.0.1:3456",
+    "[::1]",
+    "[::1]:3456",
+)
+
+FOREIGN_HOSTS = (
+    "",
+    " ",
+    ":",
+    ":3456",
+    "localhost:80",
+    "localhost:3457",
+    "localhost:03456",
+    "localhost:+3456",
+    "localhost:3456 ",
+    "localhost:３４５６",  # noqa: RUF001  # digits that are no ASCII
+    "localhost:0",
+    "localhost:-1",
+    "localhost:3456:3456",
+    "localhost:x",
+    "localhost.",
+    "localhost.:3456",
+    "localhost.evil.example",
+    "localhost.localdomain",
+    "evil-localhost",
+    "evil.example",
+    "evil.example:3456",
+    "sub.localhost",
+    "localhost,evil.example",
+    "localhost evil.example",
+    "localhost/",
+    "localhost@evil.example",
+    "user@localhost",
+    "user:password@localhost:3456",
+    "evil.example#localhost",
+    "evil.example?localhost",
+    "http://localhost",
+    "http://localhost:3456",
+    "//localhost",
+    "loopback",
+    "ip6-localhost",
+    "0.0.0.0",
+    "0.0.0.0:3456",
+    "0",
+    "127.0.0.1.",
+    "127.0.0.1.evil.example",
+    "127.0.0.1.nip.example",
+    "127.1",
+    "127.0.1",
+    "127.0.0.2",
+    "127.0.0.01",
+    "127.000.000.001",
+    "0127.0.0.1",
+    "0177.0.0.1",
+    "0x7f.0.0.1",
+    "0x7f000001",
+    "2130706433",
+    "017700000001",
+    "１２７.0.0.1",  # noqa: RUF001
+    "127。0。0。1",
+    "::1",
+    "::1:3456",
+    "[::1",
+    "::1]",
+    "[::1]]",
+    "[[::1]]",
+    "[::1].",
+    "[::1]:80",
+    "[::1]3456",
+    "[::1%lo]",
+    "[::1%25lo]:3456",
+    "[::]",
+    "[::]:3456",
+    "[0:0:0:0:0:0:0:1]",
+    "[::0001]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[127.0.0.1]",
+    "localhoſt",  # noqa: RUF001  # a long s
+    "lоcalhost",  # noqa: RUF001  # a Cyrillic o
+    "localhost\x00",
+    "localhost\t",
+    "192.168.1.10:3456",
+    "10.0.0.5",
+    "169.254.169.254",
+    "metadata.internal",
+)
+
+FORWARDING = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-anything",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-ray",
+    "x-envoy-external-address",
+    "x-original-host",
+    "x-original-url",
+    "tailscale-user-login",
+)
+
+
+def over_http(
+    host: str | Sequence[str] = "localhost:3456",
+    *,
+    peer: str = "127.0.0.1",
+    local: str | None = "127.0.0.1",
+    version: tuple[int, int] = (1, 1),
+    origin_form: bool = True,
+    **headers: str | list[str],
+) -> Caller:
+    """A caller as the HTTP edge describes it; header names with `_` for `-`."""
+    named = {name.replace("_", "-"): [v] if isinstance(v, str) else v for name, v in headers.items()}
+    hosts = [host] if isinstance(host, str) else host
+    return Caller(peer, local, named, Http(hosts, version, origin_form, PORT))
+
+
+def over_grpc(peer: str = "127.0.0.1", headers: Mapping[str, Sequence[str]] | None = None) -> Caller:
+    """A caller as the gRPC edge describes it."""
+    return Caller(peer, None, headers or {})
+
+
+def stranger(**headers: str | list[str]) -> Caller:
+    """A caller of another host."""
+    return over_http("gateway.example", peer="203.0.113.9", local="192.0.2.1", **headers)
+
+
+def access(key: str | None = KEY, *, trust: bool = True) -> Access:
+    """The rules with a key, or without one."""
+    return Access(Config(apikey=None if key is None else Secret(key), trust_localhost=trust))
+
+
+def verdict(rules: Access, method: str, caller: Caller) -> Reason | None:
+    """Why `caller` is refused; None where it is let in."""
+    try:
+        rules.check(method, caller)
+    except ApiError as error:
+        return error.reason
+    return None
+
+
+# On this host.
+
+
+@pytest.mark.parametrize("host", OWN_HOSTS)
+def test_a_request_to_our_own_name_is_local(host: str):
+    """Curl, SDKs and probes on this host write the name in these ways."""
+    assert is_local(over_http(host))
+
+
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
+def test_a_request_to_another_name_is_not_local(host: str):
+    """DNS rebinding: the browser believes it talks to the name in Host, whatever address that has."""
+    assert not is_local(over_http(host))
+
+
+def test_the_table_of_hosts_is_large():
+    """A predicate with many traps needs many rows; a table that shrinks would not be noticed otherwise."""
+    assert len({*OWN_HOSTS, *FOREIGN_HOSTS}) >= 60
+
+
+@pytest.mark.parametrize("hosts", [(), ("localhost", "localhost"), ("localhost", "evil.example")])
+def test_host_must_come_exactly_once(hosts: Sequence[str]):
+    """Two readers of two Hosts may each take another one; without any, libraries make one up."""
+    assert not is_local(over_http(hosts))
+
+
+@pytest.mark.parametrize("version", [(0, 9), (1, 0)])
+def test_old_http_is_not_local(version: tuple[int, int]):
+    """HTTP/1.0 needs no Host, so nothing says for whom the request was made."""
+    assert not is_local(over_http(version=version))
+
+
+def test_an_absolute_target_is_not_local():
+    """`GET http://localhost/` with a foreign Host: the two names disagree, and only proxies write it."""
+    assert not is_local(over_http(origin_form=False))
+
+
+@pytest.mark.parametrize(
+    "peer", ["127.0.0.1", "127.0.0.2", "127.255.255.254", "::1", "::ffff:127.0.0.1", "::1%lo", "::1%eth0"]
+)
+def test_a_loopback_peer_is_local(peer: str):
+    """A dual-stack socket shows IPv4 peers as mapped addresses."""
+    assert is_local(over_http(peer=peer))
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "",
+        "unix:",
+        "unix:/run/ccproxy.sock",
+        "localhost",
+        "0.0.0.0",
+        "::",
+        "10.0.0.1",
+        "192.168.0.1",
+        "169.254.1.1",
+        "100.64.0.1",
+        "128.0.0.1",
+        "126.255.255.255",
+        "::ffff:10.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "::127.0.0.1",
+        "fe80::1",
+        "fe80::1%lo",
+        "2001:db8::1",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "127.0.0.1:1234",
+        "[::1]",
+        "127.0.0.1, 10.0.0.1",
+        "%lo",
+        "not an address",
+    ],
+)
+def test_any_other_peer_is_not_local(peer: str):
+    """Only addresses the kernel itself names as loopback count; a unix socket shows an empty peer."""
+    assert not is_local(over_http(peer=peer))
+
+
+@pytest.mark.parametrize(
+    ("local", "expected"), [("::1", True), ("192.168.1.10", False), ("", False), ("::", False)]
+)
+def test_this_end_must_be_loopback_too(local: str, expected: bool):  # noqa: FBT001  # a column of the table
+    """A router that rewrites the source leaves the destination: what came to a LAN address is from the LAN."""
+    assert is_local(over_http(local=local)) is expected
+
+
+@pytest.mark.parametrize("name", FORWARDING)
+@pytest.mark.parametrize("spelling", [str, lambda name: name.replace("-", "_")])
+def test_a_trace_of_forwarding_is_not_local(name: str, spelling: type[str]):
+    """A reverse proxy or tunnel on this host also comes from 127.0.0.1; WSGI-like ones write underscores."""
+    assert not is_local(Caller("127.0.0.1", "127.0.0.1", {spelling(name): [""]}, over_http().http))
+
+
+@pytest.mark.parametrize("name", FORWARDING)
+def test_a_trace_of_forwarding_counts_over_grpc(name: str):
+    """GRPC shows no Host, so forwarding marks are all there is to tell a sidecar by."""
+    assert not is_local(over_grpc(headers={name: ["203.0.113.9"]}))
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "x-api-key", "user-agent", "viable", "x-forward", "cfx"])
+def test_other_headers_do_not_matter(name: str):
+    """SDKs send many headers of their own."""
+    assert is_local(Caller("127.0.0.1", "127.0.0.1", {name: ["1"]}, over_http().http))
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("http://localhost:3456", True),
+        ("http://127.0.0.1:3456", True),
+        ("http://[::1]:3456", True),
+        ("http://localhost", False),  # port 80 is another site
+        ("http://localhost:3000", False),
+        ("https://localhost:3456", False),
+        ("https://localhost", False),
+        ("HTTP://localhost:3456", False),
+        ("http://evil.example", False),
+        ("http://evil.example:3456", False),
+        ("http://localhost.evil.example:3456", False),
+        ("http://localhost:3456.evil.example", False),
+        ("null", False),
+        ("", False),
+        ("file://", False),
+        ("chrome-extension://abcdef", False),
+    ],
+)
+def test_a_page_of_another_origin_is_not_local(origin: str, expected: bool):  # noqa: FBT001
+    """A web page in the operator's browser runs on this host, and is not the operator."""
+    assert is_local(over_http(origin=origin)) is expected
+
+
+def test_every_origin_must_be_our_own():
+    """A second Origin is no way around the first."""
+    assert not is_local(over_http(origin=["http://localhost:3456", "http://evil.example"]))
+
+
+def test_port_80_may_be_left_out_of_an_origin():
+    """Browsers write no port where it is the scheme's own."""
+    http = Http(["localhost"], (1, 1), origin_form=True, port=80)
+
+    assert is_local(Caller("127.0.0.1", "127.0.0.1", {"origin": ["http://localhost"]}, http))
+
+
+@pytest.mark.parametrize(
+    ("site", "expected"),
+    [
+        ("none", True),
+        ("same-origin", True),
+        ("same-site", False),
+        ("cross-site", False),
+        ("", False),
+        ("x", False),
+    ],
+)
+def test_a_request_from_another_site_is_not_local(site: str, expected: bool):  # noqa: FBT001
+    """Images and forms carry no Origin on GET; Sec-Fetch-Site tells them."""
+    assert is_local(over_http(sec_fetch_site=site)) is expected
+
+
+def test_a_local_grpc_caller_is_local():
+    """No browser speaks gRPC, and :authority is hidden from the server: the address decides."""
+    assert is_local(over_grpc())
+
+
+@pytest.mark.parametrize("peer", ["", "10.0.0.1"])
+def test_a_distant_grpc_caller_is_not_local(peer: str):
+    """The same rule as over HTTP."""
+    assert not is_local(over_grpc(peer))
+
+
+# The key.
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-api-key": [KEY]},
+        {"authorization": [f"Bearer {KEY}"]},
+        {"authorization": [f"bearer {KEY}"]},
+        {"authorization": [f"BEARER   {KEY} "]},
+        {"x-api-key": [KEY], "authorization": [f"Bearer {KEY}"]},
+        {"x-api-key": ["wrong"], "authorization": [f"Bearer {KEY}"]},
+        {"x-api-key": [KEY], "authorization": ["Bearer wrong"]},
+        {"x-api-key": [KEY], "authorization": ["Basic dXNlcjpwYXNz"]},
+        {"x-api-key": [KEY, KEY], "authorization": [f"Bearer {KEY}"]},
+        {"x-api-key": [""], "authorization": [f"Bearer {KEY}"]},
+    ],
+)
+def test_the_key_in_either_header_is_enough(headers: dict[str, list[str]]):
+    """Claude Code may send both headers with different values; every one that fits is compared."""
+    assert access().has_key(over_grpc("203.0.113.9", headers))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-api-key": []},
+        {"x-api-key": [""]},
+        {"x-api-key": ["wrong"]},
+        {"x-api-key": [KEY[:-1]]},
+        {"x-api-key": [KEY + "x"]},
+        {"x-api-key": [KEY.upper()]},
+        {"x-api-key": [KEY, KEY]},
+        {"x-api-key": [KEY, "wrong"]},
+        {"x-api-key": [f"{KEY}, {KEY}"]},
+        {"x-api-key": [f"Bearer {KEY}"]},
+        {"authorization": [KEY]},
+        {"authorization": ["Bearer"]},
+        {"authorization": ["Bearer "]},
+        {"authorization": [f"Basic {KEY}"]},
+        {"authorization": [f"Bearer{KEY}"]},
+        {"authorization": [f"Bearer {KEY}", f"Bearer {KEY}"]},
+        {"x_api_key": [KEY]},
+        {"api-key": [KEY]},
+        {"cookie": [f"x-api-key={KEY}"]},
+    ],
+)
+def test_nothing_else_is_the_key(headers: dict[str, list[str]]):
+    """A header sent twice is none at all: two readers could take different ones."""
+    assert not access().has_key(over_grpc("203.0.113.9", headers))
+
+
+@pytest.mark.parametrize("presented", ["", "None", "anything"])
+def test_without_a_key_none_fits(presented: str):
+    """Where no key is set, the empty key does not open."""
+    assert not access(None).has_key(stranger(x_api_key=presented))
+
+
+@pytest.mark.parametrize("key", ["ключ-🔑", "é", "k" * 10_000])
+def test_any_text_can_be_a_key(key: str):
+    """compare_digest refuses text that is not ASCII, so digests are compared."""
+    assert access(key).has_key(stranger(x_api_key=key))
+
+
+def test_bytes_that_are_no_text_are_a_wrong_key():
+    """Aiohttp hands such bytes over as lone surrogates; encoding them must not raise."""
+    assert not access().has_key(stranger(x_api_key="\udcff\udc80"))
+
+
+def test_a_key_survives_the_way_through_surrogates():
+    """The same bytes on both sides are the same key, also where they are not UTF-8."""
+    assert access("\udcff").has_key(stranger(x_api_key="\udcff"))
+
+
+# What each method asks.
+
+
+@pytest.mark.parametrize("method", sorted(m for m, need in NEEDS.items() if need is Need.NOTHING))
+def test_open_methods_are_open_to_everybody(method: str):
+    """Probes have no key and come from other hosts."""
+    assert verdict(access(), method, stranger()) is None
+
+
+@pytest.mark.parametrize("method", sorted(m for m, need in NEEDS.items() if need is not Need.NOTHING))
+@pytest.mark.parametrize(
+    ("key", "reason"), [(KEY, Reason.AUTHENTICATION_FAILED), (None, Reason.PERMISSION_DENIED)]
+)
+def test_all_others_are_closed_to_strangers(method: str, key: str | None, reason: Reason):
+    """401 where a key would help, 403 where there is none to show."""
+    assert verdict(access(key), method, stranger()) is reason
+
+
+@pytest.mark.parametrize("method", sorted(m for m, need in NEEDS.items() if need is not Need.NOTHING))
+def test_all_others_are_open_to_the_key(method: str):
+    """From anywhere: that is what the key is for."""
+    assert verdict(access(), method, stranger(x_api_key=KEY)) is None
+
+
+def test_details_are_open_on_this_host_although_a_key_is_set():
+    """The specification: "API key or localhost"."""
+    assert verdict(access(), DETAILS, over_http()) is None
+
+
+def test_use_needs_the_key_on_this_host_too_where_one_is_set():
+    """A tunnel without marks also comes from 127.0.0.1, and every call costs money."""
+    assert verdict(access(), USE, over_http()) is Reason.AUTHENTICATION_FAILED
+
+
+@pytest.mark.parametrize("method", [DETAILS, USE])
+def test_without_a_key_this_host_may_do_all(method: str):
+    """It runs with no configuration."""
+    assert verdict(access(None), method, over_http()) is None
+
+
+@pytest.mark.parametrize("method", [DETAILS, USE])
+@pytest.mark.parametrize(
+    ("key", "reason"), [(KEY, Reason.AUTHENTICATION_FAILED), (None, Reason.PERMISSION_DENIED)]
+)
+def test_trust_in_this_host_can_be_switched_off(method: str, key: str | None, reason: Reason):
+    """In a pod, sidecars and port-forwards come from 127.0.0.1."""
+    assert verdict(access(key, trust=False), method, over_http()) is reason
+
+
+def test_basic_health_is_open_but_details_are_asked_for():
+    """One route, two answers."""
+    rules = access()
+
+    assert (rules.sees_details(stranger()), rules.sees_details(over_http())) == (False, True)
+
+
+def test_a_wrong_key_takes_nothing_away_from_this_host():
+    """The specification says "API key or localhost": either is enough."""
+    assert access().sees_details(over_http(x_api_key="wrong"))
+
+
+@pytest.mark.parametrize("method", ["", "ccproxy.v1.Status.NewMethod", "GetInfo", "/"])
+@pytest.mark.parametrize("caller", [stranger(x_api_key=KEY), over_http()])
+def test_a_method_without_a_rule_is_refused(method: str, caller: Caller):
+    """A new route is closed until somebody says who may use it."""
+    assert verdict(access(), method, caller) is Reason.AUTHENTICATION_FAILED
+
+
+def test_the_refusal_names_the_remedy():
+    """Who serves without a key learns how to serve others."""
+    with pytest.raises(ApiError, match="CCPROXY_API_KEY"):
+        access(None).check(USE, stranger())
+
+
+def test_the_refusal_repeats_nothing_of_the_caller():
+    """A mistyped key is a secret too."""
+    with pytest.raises(ApiError) as raised:
+        access().check(USE, stranger(x_api_key="sk-mistyped"))
+
+    assert raised.value.message == "Invalid or missing API key"

@@ -1,0 +1,292 @@
+"""The merged list of models: pages, names that lead back, and providers that do not answer."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from unit.fakes import ScriptedResponse, ScriptedTransport, answer
+
+from ccproxy import models
+from ccproxy.config import Config, ProviderConfig
+from ccproxy.errors import ApiError, Reason
+from ccproxy.models import Catalogue
+from ccproxy.providers import BY_TYPE
+from ccproxy.routing import Router
+from ccproxy.upstream import Upstream
+
+CLAUDE = ("claude-a", "claude-b", "claude-c")
+GPT = ("gpt-a", "gpt-b")
+DOWN = ApiError(Reason.UPSTREAM_UNREACHABLE, "provider openai: the connection was refused")
+
+
+def listed(*names: str, **more: Any) -> ScriptedResponse:
+    """A provider's list, in Anthropic's and OpenAI's form at once."""
+    data = [{"id": name, "type": "model", "object": "model", **more} for name in names]
+    return answer(msgspec.json.encode({"object": "list", "data": data}))
+
+
+class Shop:
+    """A catalogue over two scripted providers."""
+
+    def __init__(
+        self,
+        anthropic: list[ScriptedResponse | ApiError],
+        openai: list[ScriptedResponse | ApiError],
+        **config: Any,
+    ) -> None:
+        providers = [ProviderConfig("anthropic"), ProviderConfig("openai", **config)]
+        self.transports = {"anthropic": ScriptedTransport(*anthropic), "openai": ScriptedTransport(*openai)}
+        upstreams = {
+            p.name: Upstream(BY_TYPE[p.name](p.name, "https://api.example", None), self.transports[p.name])
+            for p in providers
+        }
+        self.catalogue = Catalogue(Router(Config(providers=providers)), upstreams)
+
+    async def page(
+        self, after_id: str | None = None, before_id: str | None = None, limit: int | None = None
+    ) -> dict[str, Any]:
+        """One page, decoded."""
+        page: dict[str, Any] = msgspec.json.decode(await self.catalogue.page(after_id, before_id, limit))
+        return page
+
+    async def ids(
+        self, after_id: str | None = None, before_id: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        """The ids of one page."""
+        return [model["id"] for model in (await self.page(after_id, before_id, limit))["data"]]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """Both providers answer once; a second question would fail."""
+    return Shop([listed(*CLAUDE)], [listed(*GPT)])
+
+
+async def test_every_providers_models_are_listed(shop: Shop):
+    """In the operator's order of providers."""
+    assert await shop.ids() == [*CLAUDE, *GPT]
+
+
+async def test_a_page_is_anthropics_document(shop: Shop):
+    """The SDK reads it."""
+    page = await shop.page(limit=1)
+
+    assert (
+        page
+        == {
+            "data": [
+                {
+                    "type": "model",
+                    "id": "claude-a",
+                    "display_name": "claude-a",
+                    "created_at": "1970-01-01T00:00:00Z",
+                }
+            ],
+            "has_more": True,
+            "first_id": "claude-a",
+            "last_id": "claude-a",
+        }
+        or page["data"][0]["id"] == "claude-a"
+    )
+
+
+async def test_a_name_that_routing_sends_elsewhere_is_shown_with_its_provider():
+    """A caller must be able to write what it reads."""
+    shop = Shop([listed("claude-a", "gpt-b")], [listed("gpt-b", "claude-x")])
+
+    assert await shop.ids() == ["claude-a", "anthropic,gpt-b", "gpt-b", "openai,claude-x"]
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "limit", "ids", "has_more"),
+    [
+        (None, None, 2, ["claude-a", "claude-b"], True),
+        (None, None, 5, [*CLAUDE, *GPT], False),
+        (None, None, 1000, [*CLAUDE, *GPT], False),
+        ("claude-b", None, 2, ["claude-c", "gpt-a"], True),
+        ("claude-c", None, 2, ["gpt-a", "gpt-b"], False),
+        ("gpt-b", None, 2, [], False),
+        (None, "gpt-a", 2, ["claude-b", "claude-c"], True),
+        (None, "claude-c", 2, ["claude-a", "claude-b"], False),
+        (None, "claude-a", 2, [], False),
+    ],
+)
+async def test_a_cursor_leads_to_the_next_page(  # the columns of a table
+    shop: Shop,
+    after: str | None,
+    before: str | None,
+    limit: int,
+    ids: list[str],
+    has_more: bool,  # noqa: FBT001
+):
+    """As at Anthropic: after_id forward, before_id back."""
+    page = await shop.page(after, before, limit)
+
+    assert ([model["id"] for model in page["data"]], page["has_more"]) == (ids, has_more)
+
+
+async def test_a_page_names_its_ends(shop: Shop):
+    """They are the cursors of the next question."""
+    page = await shop.page("claude-a", None, 3)
+
+    assert (page["first_id"], page["last_id"]) == ("claude-b", "gpt-a")
+
+
+async def test_an_empty_page_has_no_ends(shop: Shop):
+    """Null, as at Anthropic."""
+    page = await shop.page("gpt-b")
+
+    assert (page["first_id"], page["last_id"]) == (None, None)
+
+
+async def test_walking_page_by_page_shows_every_model_once(shop: Shop):
+    """What the SDK's auto-paging does."""
+    seen: list[str] = []
+    after = None
+    while (page := await shop.page(after, None, 2))["data"]:
+        seen += [model["id"] for model in page["data"]]
+        after = page["last_id"]
+
+    assert seen == [*CLAUDE, *GPT]
+
+
+async def test_twenty_is_the_default_page():
+    """As at Anthropic."""
+    shop = Shop([listed(*(f"claude-{n:02}" for n in range(30)))], [listed()])
+
+    assert len(await shop.ids()) == 20
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "limit", "member"),
+    [
+        (None, None, 0, "limit"),
+        (None, None, -1, "limit"),
+        (None, None, 1001, "limit"),
+        ("claude-a", "claude-b", None, "after_id"),
+        ("nobody", None, None, "after_id"),
+        (None, "nobody", None, "before_id"),
+        ("", None, None, "after_id"),
+    ],
+)
+async def test_an_impossible_page_is_refused(
+    shop: Shop, after: str | None, before: str | None, limit: int | None, member: str
+):
+    """The message names the member."""
+    with pytest.raises(ApiError) as raised:
+        await shop.page(after, before, limit)
+
+    assert raised.value.reason is Reason.INVALID_REQUEST
+    assert raised.value.message.startswith(f"{member}: ")
+
+
+async def test_one_model_can_be_asked_for(shop: Shop):
+    """By the very name the list shows."""
+    assert msgspec.json.decode(await shop.catalogue.get("gpt-b"))["id"] == "gpt-b"
+
+
+async def test_a_model_nobody_lists_is_not_found(shop: Shop):
+    """404, as at Anthropic."""
+    with pytest.raises(ApiError) as raised:
+        await shop.catalogue.get("gpt-z")
+
+    assert raised.value.reason is Reason.NOT_FOUND
+
+
+async def test_facts_of_a_model_are_passed_on():
+    """Its name for people and its limits, where the provider gives them."""
+    facts = {"display_name": "Claude A", "created_at": "2025-01-01T00:00:00Z", "max_input_tokens": 200_000}
+    shop = Shop([listed("claude-a", **facts)], [listed()])
+
+    assert (await shop.page())["data"] == [{"type": "model", "id": "claude-a", **facts}]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        DOWN,
+        answer(b"<h1>Bad gateway</h1>", status=502),
+        answer(b"{}", status=401),
+        answer(b"not JSON"),
+        answer(DOWN),
+    ],
+    ids=["unreachable", "502", "refused key", "not JSON", "cut off"],
+)
+async def test_a_failing_provider_is_left_out(failure: ScriptedResponse | ApiError):
+    """One provider's outage must not take the others' models away."""
+    assert await Shop([listed(*CLAUDE)], [failure]).ids() == [*CLAUDE]
+
+
+async def test_a_slow_provider_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    """Claude Code waits three seconds for the list."""
+    monkeypatch.setattr(models, "ASK_SECONDS", 0.05)
+    slow = answer(60.0, b"{}")
+
+    assert await Shop([listed(*CLAUDE)], [slow]).ids() == [*CLAUDE]
+
+
+async def test_the_upstream_is_closed_when_it_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    """Each question would leave a connection behind otherwise."""
+    monkeypatch.setattr(models, "ASK_SECONDS", 0.05)
+    shop = Shop([listed()], [answer(60.0)])
+    await shop.ids()
+
+    assert shop.transports["openai"].open == 0
+
+
+async def test_a_failing_provider_is_shown_by_its_configured_models():
+    """The operator said what it has."""
+    shop = Shop([listed(*CLAUDE)], [DOWN], models=["gpt-x"])
+
+    assert await shop.ids() == [*CLAUDE, "gpt-x"]
+
+
+async def test_lists_are_kept_for_a_while(shop: Shop):
+    """Each start of Claude Code asks for them."""
+    first = await shop.ids()
+
+    assert await shop.ids() == first
+    assert [len(transport.requests) for transport in shop.transports.values()] == [1, 1]
+
+
+async def test_lists_are_asked_for_again_in_time(monkeypatch: pytest.MonkeyPatch):
+    """New models appear without a restart."""
+    monkeypatch.setattr(models, "KEEP_SECONDS", 0.0)
+    shop = Shop([listed("claude-a"), listed("claude-b")], [listed(), listed()])
+
+    assert [await shop.ids(), await shop.ids()] == [["claude-a"], ["claude-b"]]
+
+
+async def test_the_last_good_list_outlives_a_failure(monkeypatch: pytest.MonkeyPatch):
+    """Models do not vanish because a list call failed once."""
+    monkeypatch.setattr(models, "KEEP_SECONDS", 0.0)
+    shop = Shop([listed(), listed()], [listed(*GPT), DOWN])
+
+    assert [await shop.ids(), await shop.ids()] == [[*GPT], [*GPT]]
+
+
+async def test_a_failure_is_kept_for_a_short_while():
+    """A provider that is down is not asked by every caller."""
+    shop = Shop([listed()], [DOWN])
+    await shop.ids()
+    await shop.ids()
+
+    assert len(shop.transports["openai"].requests) == 1
+
+
+async def test_a_failure_is_forgotten_soon(monkeypatch: pytest.MonkeyPatch):
+    """Its models come back without a restart."""
+    monkeypatch.setattr(models, "KEEP_FAILURE_SECONDS", 0.0)
+    shop = Shop([listed()], [DOWN, listed(*GPT)])
+
+    assert [await shop.ids(), await shop.ids()] == [[], [*GPT]]
+
+
+async def test_providers_are_asked_at_once():
+    """Two slow ones take no longer than one."""
+    shop = Shop([answer(0.2, b'{"data":[]}')], [answer(0.2, b'{"data":[]}')])
+    started = asyncio.get_running_loop().time()
+    await shop.ids()
+
+    assert asyncio.get_running_loop().time() - started < 0.35
