@@ -130,7 +130,7 @@ class Gateway:
     async def _health(self, request: web.Request) -> web.Response:
         detailed = self._access.sees_details(_caller(request))
         body = json_codec.encode(self._status.health(detailed=detailed))
-        return _json(body, HTTPStatus.OK if self._status.serving.ready else HTTPStatus.SERVICE_UNAVAILABLE)
+        return _json(body, HTTPStatus.OK if self._status.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def _facts(self, _: web.Request) -> web.Response:
         return _json(json_codec.encode(self._status.status()))

@@ -80,6 +80,11 @@ class Status:
         """Notes the configuration as it really is, with the demo upstream's providers in it."""
         self._config = config
 
+    @property
+    def ready(self) -> bool:
+        """Whether calls are welcome and a provider is configured; whether it works is another question."""
+        return self._serving.ready and bool(self._config.active)
+
     def listening(self, port: int) -> None:
         """Notes the port that HTTP really has (a configured 0 lets the system choose)."""
         self._port = port
@@ -144,7 +149,7 @@ class Status:
         `liveness` is true while the process can answer at all; readiness never depends on a provider being
         reachable, because one provider's outage must not empty a load balancer.
         """
-        ready = self._serving.ready and bool(self._config.active)
+        ready = self.ready
         services: dict[str, bool | None] = {
             "": ready,
             "liveness": True,
@@ -157,7 +162,7 @@ class Status:
         return services
 
     def _health(self) -> pb.HealthStatus.ValueType:
-        if not self._serving.ready or not self._config.active:
+        if not self.ready:
             return pb.HEALTH_STATUS_UNHEALTHY
         return pb.HEALTH_STATUS_HEALTHY
 

@@ -244,3 +244,20 @@ async def test_health_and_metrics_say_the_same(client: httpx.AsyncClient):
     assert requests == {"total": 2, "success": 1, "failed": 1}
     assert sum(float(value) for _, value in lines) == requests["total"]
     assert sum(float(value) for name, value in lines if 'outcome="failed"' in name) == requests["failed"]
+
+
+async def test_without_a_provider_nothing_is_ready_and_the_remedy_is_named():
+    """In a cluster no demo answers, and a pod without providers must get no traffic (decision D16)."""
+    config = Config(port=0, grpc_port=0)
+    async with (
+        running(config, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}) as service,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.http_port}") as client,
+    ):
+        for path in ("/health", "/readyz"):
+            response = await client.get(path)
+            assert (response.status_code, response.json()["status"]) == (503, "unhealthy")
+        assert (await client.get("/")).status_code == 200
+        refused = await client.post("/v1/messages", json=ASK)
+
+    assert refused.status_code == 404
+    assert "ANTHROPIC_API_KEY" in refused.json()["error"]["message"]
