@@ -183,6 +183,8 @@ def refuse_thread(head: Head) -> None:
 
 def printable(value: str) -> str:
     """A header value safe on both edges: printable ASCII, nothing else."""
+    if value.isascii() and value.isprintable():  # nearly every value there is
+        return value.strip()
     return "".join(c for c in value if " " <= c <= "~").strip()
 
 

@@ -302,10 +302,7 @@ class RelayStream:
             return
         if self.finished or event.data == b"[DONE]":  # OpenRouter's endpoint adds it; SDKs choke on it
             return
-        if event.event.startswith("content_block_"):
-            self.has_content = True
-        else:
-            self._open(event)
+        self._open(event)
         self._frames.append(frame)
 
     def _open(self, event: sse.ServerSentEvent) -> None:
