@@ -187,9 +187,9 @@ def with_demo(config: Config, demo: Demo) -> Config:
 
 
 def _provider(config: ProviderConfig) -> Provider:
-    type_ = config.type or config.name
+    type_ = config.kind
     key = None if config.api_key is None else config.api_key.reveal()
-    return BY_TYPE[type_](config.name, config.api_base_url or PROVIDER_TYPES[type_][0], key)
+    return BY_TYPE[type_](config.name, config.api_base_url or PROVIDER_TYPES[type_].url, key)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:

@@ -8,7 +8,6 @@ Nothing is read from the working directory. Secrets are `Secret`s: no `repr`, lo
 """
 
 import difflib
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,19 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import structs
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 3456
-DEFAULT_GRPC_PORT = 3457
-DEFAULT_SHUTDOWN_SECONDS = 30.0
+from ccproxy.config.types import PROVIDER_TYPES, Config, Duration, ProviderConfig, RouteConfig, Secret, Size
+
 MAX_SHUTDOWN_SECONDS = 900.0
-
-PROVIDER_TYPES = {
-    "anthropic": ("https://api.anthropic.com", "ANTHROPIC_API_KEY"),
-    "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
-}
-"""The known types: their own base URL, and the variable that holds their key."""
 
 
 class ConfigError(Exception):
@@ -37,99 +28,6 @@ class ConfigError(Exception):
     def __init__(self, problems: list[str]) -> None:
         self.problems = [_one_line(problem) for problem in problems]
         super().__init__("\n".join(self.problems))
-
-
-class Secret:
-    """A string that shows itself only to who asks by name."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The secret itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-
-class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """One provider. `type` says which wire it speaks; where it is absent, the name does."""
-
-    name: str
-    type: str = ""
-    api_base_url: str = ""
-    api_key: Secret | None = None
-    models: list[str] = []
-    enabled: bool = True
-
-
-class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a model name goes. Without `model` the caller's own is kept."""
-
-    provider: str
-    model: str = ""
-    parameters: dict[str, Any] = {}
-
-
-class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole configuration.
-
-    Attributes:
-        host: The address both edges bind.
-        port: The HTTP port.
-        grpc_port: The gRPC port; 0 switches gRPC off.
-        grpc_reflection: Whether gRPC clients may ask for the schema.
-        apikey: The key callers must show. Without one only callers on this host are served.
-        trust_localhost: Whether a caller on this host may read details without the key.
-        shutdown_timeout: Seconds that running streams get to end after SIGTERM.
-        drain_delay: Seconds between saying "not ready" and closing the listeners.
-        providers: The upstreams.
-        routes: Model name -> target; the key `default` takes what no other route takes.
-        demo: Whether the built-in demo upstream stands in for the providers.
-    """
-
-    host: str = DEFAULT_HOST
-    port: int = DEFAULT_PORT
-    grpc_port: int = DEFAULT_GRPC_PORT
-    grpc_reflection: bool = False
-    apikey: Secret | None = None
-    trust_localhost: bool = True
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_SECONDS
-    drain_delay: float | None = None
-    providers: list[ProviderConfig] = field(default_factory=list)
-    routes: dict[str, RouteConfig] = field(default_factory=dict)
-    demo: bool = False
-
-    @property
-    def active(self) -> list[ProviderConfig]:
-        """The enabled providers."""
-        return [provider for provider in self.providers if provider.enabled]
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only callers on this host can reach the service."""
-        return is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address) is this host itself."""
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def load(path: Path | None, environ: Mapping[str, str], home: Path, *, demo: bool = False) -> Config:
@@ -174,6 +72,10 @@ def _read(file: Path, *, required: bool) -> Config:
 def _secret(type: type, value: Any) -> Any:  # noqa: A002  # msgspec's hook
     if type is Secret and isinstance(value, str):
         return Secret(value)
+    if type is Duration and isinstance(value, int | float) and not isinstance(value, bool):
+        return Duration(value)
+    if type is Size and isinstance(value, int) and not isinstance(value, bool):
+        return Size(value)
     raise ValueError("Expected `str`")
 
 
@@ -237,8 +139,9 @@ def _with_key_variables(config: Config, environ: Mapping[str, str]) -> Config:
     """Gives each provider the key of its variable, and enables the providers whose key alone is there."""
     providers = []
     for provider in config.providers:
-        url, variable = PROVIDER_TYPES.get(provider.type or provider.name, ("", ""))
-        key = environ.get(variable, "").strip()
+        known = PROVIDER_TYPES.get(provider.kind)
+        url = known.url if known else ""
+        key = _variable(known.variables if known else (), environ)
         # A key of the environment goes to its own provider only.
         own_url = provider.api_base_url.rstrip("/") in {"", url}
         providers.append(
@@ -247,11 +150,15 @@ def _with_key_variables(config: Config, environ: Mapping[str, str]) -> Config:
             else provider
         )
     named = {name for provider in providers for name in (provider.type, provider.name)}
-    for type_, (_, variable) in PROVIDER_TYPES.items():
-        key = environ.get(variable, "").strip()
+    for type_, known in PROVIDER_TYPES.items():
+        key = _variable(known.variables, environ)
         if key and type_ not in named and not config.demo:
             providers.append(ProviderConfig(type_, api_key=Secret(key)))
     return structs.replace(config, providers=providers)
+
+
+def _variable(names: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    return next((value for name in names if (value := environ.get(name, "").strip())), "")
 
 
 def _with_demo(config: Config, environ: Mapping[str, str]) -> Config:
@@ -291,7 +198,7 @@ def _access_problems(config: Config) -> list[str]:
         problems.append("$.apikey: holds line breaks or begins or ends with a blank, which no header can carry")
     if not config.host:
         problems.append("$.host: is empty; 127.0.0.1 serves this host, 0.0.0.0 others too")
-    elif not config.is_loopback and config.apikey is None:
+    elif not config.is_loopback and not config.has_key:
         problems.append(
             f"$.host: {config.host} can be reached from other hosts, so a key is needed: "
             "set apikey or CCPROXY_API_KEY"

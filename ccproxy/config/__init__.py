@@ -1,0 +1,32 @@
+"""What the operator says: `types` has every key, `load` reads them from a file and the environment."""
+
+from ccproxy.config.load import ConfigError, load
+from ccproxy.config.types import (
+    PROVIDER_TYPES,
+    Config,
+    Duration,
+    FallbackConfig,
+    KeyConfig,
+    PerformanceConfig,
+    ProviderConfig,
+    RouteConfig,
+    Secret,
+    Size,
+    is_loopback,
+)
+
+__all__ = [
+    "PROVIDER_TYPES",
+    "Config",
+    "ConfigError",
+    "Duration",
+    "FallbackConfig",
+    "KeyConfig",
+    "PerformanceConfig",
+    "ProviderConfig",
+    "RouteConfig",
+    "Secret",
+    "Size",
+    "is_loopback",
+    "load",
+]

@@ -1,0 +1,234 @@
+"""Every key of the configuration, in one place: its type, its default, what it means.
+
+The reference page `docs/configuration.md` and the JSON Schema for editors are made from these classes; the text
+under "Attributes" is what the operator reads.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+MIB = 1 << 20
+
+
+class Secret:
+    """A string that shows itself only to who asks by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("a secret is not written down")
+
+
+class Duration(float):
+    """Seconds; in the file a number, or a text with a unit: `500ms`, `30s`, `5m`, `2h`."""
+
+
+class Size(int):
+    """Bytes; in the file a number, or a text with a unit: `512KiB`, `32MiB`, `1GiB`, `10MB`."""
+
+
+class ProviderType(Struct, frozen=True):
+    """A known type of provider: its URL, the variables that may hold its key, the model for Claude names."""
+
+    url: str
+    variables: tuple[str, ...]
+    default_model: str = ""
+
+
+PROVIDER_TYPES: Mapping[str, ProviderType] = {
+    "anthropic": ProviderType("https://api.anthropic.com", ("ANTHROPIC_API_KEY",)),
+    "openai": ProviderType("https://api.openai.com/v1", ("OPENAI_API_KEY",), "gpt-5.4"),
+}
+
+
+class KeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One key that callers may show. Exactly one of `key`, `key_sha256` and `key_file` holds it.
+
+    Attributes:
+        name: What logs and `/status` call it.
+        scope: `all`; or `monitor` for health details, `/status` and `/metrics` alone.
+        key: The key itself.
+        key_sha256: Its SHA-256 in hexadecimal, so that the file holds no secret.
+        key_file: A file whose first line is the key. It is read again when it changes.
+    """
+
+    name: str
+    scope: Literal["all", "monitor"] = "all"
+    key: Secret | None = None
+    key_sha256: str = ""
+    key_file: str = ""
+
+
+class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One provider.
+
+    Attributes:
+        name: What routes and `provider,model` call it.
+        type: Which wire it speaks: `anthropic`, or `openai` for every server with Chat Completions. By default
+            its name.
+        api_base_url: Where it is; by default the type's own address. With or without its version.
+        api_key: Its key. Without one the type's variable is looked at; a local server may need none.
+        api_key_file: A file whose first line is the key.
+        auth: `key` sends the provider's key. `client` (Anthropic only) sends the caller's own key or token, to
+            this provider and nowhere else.
+        models: Its models. Named here, they are routed to it and shown in `/v1/models`.
+        default_model: The model for names that are not its own, such as a Claude model's at OpenAI.
+        enabled: Whether it is used.
+    """
+
+    name: str
+    type: str = ""
+    api_base_url: str = ""
+    api_key: Secret | None = None
+    api_key_file: str = ""
+    auth: Literal["key", "client"] = "key"
+    models: list[str] = []
+    default_model: str = ""
+    enabled: bool = True
+
+    @property
+    def kind(self) -> str:
+        """The type it is of."""
+        return self.type or self.name
+
+
+class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a request goes that its route's target cannot serve.
+
+    Attributes:
+        provider: The provider.
+        model: The model there; by default the caller's own.
+    """
+
+    provider: str
+    model: str = ""
+
+
+class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a request goes.
+
+    Attributes:
+        provider: The provider.
+        model: The model there; by default the caller's own.
+        parameters: Members of the request, such as `temperature` or `max_tokens`, for where it is silent.
+        fallbacks: Where it goes if that provider cannot serve it, in order.
+    """
+
+    provider: str
+    model: str = ""
+    parameters: dict[str, Any] = {}
+    fallbacks: list[FallbackConfig] = []
+
+
+class PerformanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits.
+
+    Attributes:
+        request_timeout: The longest that a whole answer may take; a stream may take an hour.
+        max_request_body_size: The largest request.
+    """
+
+    request_timeout: Duration = Duration(600)
+    max_request_body_size: Size = Size(32 * MIB)
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration.
+
+    Attributes:
+        host: The address both edges bind. Others than this host's own need a key.
+        port: The HTTP port; 0 takes a free one.
+        grpc_port: The gRPC port; 0 switches gRPC off.
+        grpc_reflection: Whether gRPC clients may ask for the schema.
+        apikey: The key callers must show, good for everything. Without any key only callers on this host are
+            served.
+        apikey_file: A file whose first line is that key. It is read again when it changes.
+        keys: More keys, each with a name and a scope.
+        trust_localhost: Whether a caller on this host is trusted without a key (for details, and where no key is
+            set for everything).
+        allowed_ips: Addresses or networks (`10.0.0.0/8`) that may connect at all; empty for any.
+        proxy_url: The HTTP proxy on the way to the providers.
+        no_proxy: Hosts, `.suffixes`, addresses and networks that are reached without it.
+        ca_file: A file of certificates that are trusted for providers, beside the system's.
+        log: Whether each request is logged.
+        log_level: The least that is logged.
+        log_format: `json`, `text`, or `auto`: text on a terminal, else JSON.
+        log_file: Where the log goes instead of standard error; `~` is the home directory.
+        shutdown_timeout: How long running answers get to end after SIGTERM.
+        drain_delay: How long the ports stay open after "not ready"; by default 5s in Kubernetes, else 0.
+        long_context_threshold: Input tokens (estimated) above which the route `longContext` is taken.
+        providers: The upstreams.
+        routes: A model's name, or `longContext`, `background`, `think`, `default`, to where it goes.
+        performance: Limits.
+        demo: Whether the built-in demo upstream stands in for the providers.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 3456
+    grpc_port: int = 3457
+    grpc_reflection: bool = False
+    apikey: Secret | None = None
+    apikey_file: str = ""
+    keys: list[KeyConfig] = []
+    trust_localhost: bool = True
+    allowed_ips: list[str] = []
+    proxy_url: Secret | None = None
+    no_proxy: list[str] = []
+    ca_file: str = ""
+    log: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    log_file: str = ""
+    shutdown_timeout: Duration = Duration(30)
+    drain_delay: Duration | None = None
+    long_context_threshold: int = 60_000
+    providers: list[ProviderConfig] = field(default_factory=list)
+    routes: dict[str, RouteConfig] = field(default_factory=dict)
+    performance: PerformanceConfig = PerformanceConfig()
+    demo: bool = False
+
+    @property
+    def active(self) -> list[ProviderConfig]:
+        """The enabled providers."""
+        return [provider for provider in self.providers if provider.enabled]
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only callers on this host can reach the service."""
+        return is_loopback(self.host)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether callers can show a key at all."""
+        return self.apikey is not None or bool(self.apikey_file) or bool(self.keys)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) is this host itself."""
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
