@@ -129,7 +129,8 @@ def test_the_official_sdk_reads_the_same(recording: Recording):
     """It is what most clients are built on."""
     frames, failure = translated([recording.response])
     if failure:
-        pytest.skip("the provider reports a failure")
+        assert any(map(is_failure, documents(recording)))
+        return
     headers = {"content-type": "text/event-stream"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=frames))
     turn: MessageParam = {"role": "user", "content": "hi"}
@@ -159,7 +160,8 @@ def test_a_stream_is_its_whole_answer(recording: Recording):
     """A client gets the same either way."""
     chunks = documents(recording)
     if any(map(is_failure, chunks)):
-        pytest.skip("the provider reports a failure")
+        assert translated([recording.response])[1]
+        return
     completion = folded(chunks)
     written = events(translated([recording.response])[0])
     streamed = summary(blocks(written))
@@ -209,7 +211,7 @@ def test_usage_adds_up(recording: Recording):
         stream = exchange(stream=True).stream()
         found = documents(recording)
         if any(map(is_failure, found)):
-            pytest.skip("the provider reports a failure")
+            return  # there is no answer to pay for
         stream.feed(recording.response)
         usage, counts = stream.usage, [d["usage"] for d in found if d.get("usage")]
     else:
@@ -217,7 +219,7 @@ def test_usage_adds_up(recording: Recording):
         try:
             usage = exchange().answer(recording.response).usage
         except FAILED:
-            pytest.skip("no answer")
+            return  # the same; `test_a_whole_answer_is_read` says which these may be
     if not counts:
         assert usage.input_tokens is msgspec.UNSET
         return
@@ -243,11 +245,9 @@ def test_an_error_keeps_its_class(recording: Recording):
     assert failure.message
 
 
-@each(recordings(*PROVIDERS, api="models"))
+@each([r for r in recordings(*PROVIDERS, api="models") if r.facts.http_status == 200])
 def test_models_are_listed(recording: Recording):
     """Every provider's list has this shape."""
-    if recording.facts.http_status != 200:
-        pytest.skip("an error")
     ids = [model["id"] for model in msgspec.json.decode(recording.response)["data"]]
 
     assert [model.id for model in provider().models(recording.response)] == ids
