@@ -11,7 +11,6 @@ from typing import Any
 import anthropic
 import httpx2
 import msgspec
-import pytest
 from anthropic.types import MessageParam
 from conformance.recordings import Recording, each, recordings
 from unit.chat import blocks, events, exchange, provider
