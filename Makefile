@@ -7,10 +7,10 @@ BIN := .venv/bin
 TOOLS := .tools
 ARGS ?=
 
-# The modules without input or output: tests reach every branch of them.
-PURE := ccproxy/access.py,ccproxy/blocks.py,ccproxy/call.py,ccproxy/documents.py,ccproxy/errors.py,ccproxy/messages.py,ccproxy/metrics/*,ccproxy/provider.py,ccproxy/providers/*,ccproxy/routing.py,ccproxy/sse.py,ccproxy/tokens.py
+# The modules without input or output, and the keys: tests reach every branch of them.
+PURE := ccproxy/access.py,ccproxy/blocks.py,ccproxy/call.py,ccproxy/documents.py,ccproxy/errors.py,ccproxy/explain.py,ccproxy/keys.py,ccproxy/messages.py,ccproxy/metrics/*,ccproxy/provider.py,ccproxy/providers/*,ccproxy/routing.py,ccproxy/sse.py,ccproxy/tokens.py
 
-.PHONY: help run test check format lint types imports drift buf fix proto fuzz bench build lock tools clean
+.PHONY: help run test check format lint types imports drift buf fix proto reference fuzz bench build lock tools clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -39,6 +39,7 @@ imports: .venv/developed
 
 drift: .venv/developed
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python -m ccproxy.config.reference --check
 
 buf: ## Lint the schema; skipped where buf is not installed (make tools)
 	@if [ -x $(TOOLS)/node_modules/.bin/buf ]; then \
@@ -52,6 +53,9 @@ fix: .venv/developed ## Mend what can be mended by itself: format, imports, simp
 
 proto: .venv/developed ## Write generated/ anew from proto/
 	$(BIN)/python proto/generate.py
+
+reference: .venv/developed ## Write the configuration's reference page and JSON Schema anew
+	$(BIN)/python -m ccproxy.config.reference
 
 fuzz: .venv/developed ## The property tests, a hundred thousand cases each
 	CCPROXY_FUZZ_CASES=100000 $(BIN)/python -m pytest tests/unit/test_json_codec.py --timeout 1800 $(ARGS)

@@ -1,6 +1,7 @@
 """What the operator says: `types` has every key, `load` reads them from a file and the environment."""
 
-from ccproxy.config.load import ConfigError, load
+from ccproxy.config.load import Loaded, default_path, load, read
+from ccproxy.config.problems import ConfigError
 from ccproxy.config.types import (
     PROVIDER_TYPES,
     Config,
@@ -22,11 +23,14 @@ __all__ = [
     "Duration",
     "FallbackConfig",
     "KeyConfig",
+    "Loaded",
     "PerformanceConfig",
     "ProviderConfig",
     "RouteConfig",
     "Secret",
     "Size",
+    "default_path",
     "is_loopback",
     "load",
+    "read",
 ]

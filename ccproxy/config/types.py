@@ -64,7 +64,7 @@ class KeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One key that callers may show. Exactly one of `key`, `key_sha256` and `key_file` holds it.
 
     Attributes:
-        name: What logs and `/status` call it.
+        name: What the log calls it.
         scope: `all`; or `monitor` for health details, `/status` and `/metrics` alone.
         key: The key itself.
         key_sha256: Its SHA-256 in hexadecimal, so that the file holds no secret.
