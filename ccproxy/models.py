@@ -2,11 +2,11 @@
 
 Each id is what a caller writes as `model`: a provider's own name where routing sends that name to it, else
 `provider,name`. Claude Code waits three seconds for the list, so answers are kept for a while, and a provider
-that does not answer in time is left out (or shown by the models its configuration names).
+that does not answer in time is left out. The models that the configuration names are shown in any case.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -25,12 +25,30 @@ DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
 
 
-class Catalogue:
-    """The merged list, kept for a while."""
+class Listings:
+    """Which provider was last heard to list what. Routing asks it, and never waits for it."""
 
-    def __init__(self, router: Router, upstreams: Mapping[str, Upstream]) -> None:
+    def __init__(self) -> None:
+        self._ids: dict[str, frozenset[str]] = {}
+
+    def heard(self, provider: str, models: Iterable[Model]) -> None:
+        """Takes note of a provider's list."""
+        self._ids[provider] = frozenset(model.id for model in models)
+
+    def providers_of(self, model: str) -> list[str]:
+        """The providers that list a model."""
+        return [provider for provider, ids in self._ids.items() if model in ids]
+
+
+class Catalogue:
+    """The merged list, kept for a while; what is heard on the way is told to `listings`."""
+
+    def __init__(
+        self, router: Router, upstreams: Mapping[str, Upstream], listings: Listings | None = None
+    ) -> None:
         self._router = router
         self._upstreams = upstreams
+        self._listings = listings or Listings()
         self._kept: dict[str, tuple[float, list[Model]]] = {}
 
     async def page(self, after_id: str | None, before_id: str | None, limit: int | None) -> bytes:
@@ -89,19 +107,25 @@ class Catalogue:
             return kept
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                models, keep = await self._ask(self._upstreams[name]), KEEP_SECONDS
+                models, keep = await self._ask(name), KEEP_SECONDS
         except (ApiError, UpstreamProtocolError, TimeoutError):
             models, keep = kept or self._router.named_models(name), KEEP_FAILURE_SECONDS
         self._kept[name] = (now + keep, models)
         return models
 
-    async def _ask(self, upstream: Upstream) -> list[Model]:
+    async def _ask(self, name: str) -> list[Model]:
+        upstream, named = self._upstreams[name], self._router.named_models(name)
         request = upstream.provider.models_request()
+        if request is None:
+            return named
         async with upstream.transport.send(request, stream=False) as response:
             body = await response.body()
             if response.status != HTTPStatus.OK:
                 raise upstream.provider.error(response.status, response.headers, body)
-            return upstream.provider.models(body)
+            models = upstream.provider.models(body)
+        self._listings.heard(name, models)
+        listed = {model.id for model in models}
+        return models + [model for model in named if model.id not in listed]
 
 
 def _position(models: list[Model], model_id: str, cursor: str) -> int:

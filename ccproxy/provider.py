@@ -6,10 +6,11 @@ or output; `upstream` does.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from ccproxy.call import Call, Target
@@ -19,12 +20,16 @@ from ccproxy.messages import Usage
 
 
 class UpstreamRequest(Struct, frozen=True):
-    """A request to a provider. `url` is absolute and built from the configuration alone."""
+    """A request to a provider. `url` is absolute and built from the configuration alone.
+
+    `secrets` are the caller's own, where it brought its credential: the provider may quote them in an error.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
+    secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"UpstreamRequest({self.method} {self.url})"  # the headers hold the key, the body a prompt
@@ -152,8 +157,8 @@ class Provider(Protocol):
         """Reads the answer to `count_request`: input tokens."""
         ...
 
-    def models_request(self) -> UpstreamRequest:
-        """Asks for the provider's models."""
+    def models_request(self) -> UpstreamRequest | None:
+        """Asks for the provider's models; None where it cannot be asked."""
         ...
 
     def models(self, body: bytes) -> list[Model]:
@@ -198,6 +203,13 @@ def redact(text: AnyText, secret: str | None) -> AnyText:
     if isinstance(text, bytes):
         return text.replace(secret.encode(), b"[redacted]")
     return text.replace(secret, "[redacted]")
+
+
+def redact_each(body: bytes, secrets: Sequence[str]) -> bytes:
+    """A JSON document without any of `secrets`, also where it has to escape them."""
+    for secret in secrets:
+        body = redact(redact(body, secret), msgspec.json.encode(secret)[1:-1].decode())
+    return body
 
 
 def unusable(provider: str, status: int) -> str:

@@ -1,13 +1,31 @@
-"""The providers, by the `type` an operator writes. A new one is a file here and a line below."""
+"""The providers, by the `type` an operator writes. A new one is a file here, a line and a function below."""
 
 from collections.abc import Callable, Mapping
 
+from ccproxy.config import PROVIDER_TYPES, ProviderConfig
 from ccproxy.provider import Provider
 from ccproxy.providers.anthropic import Anthropic
 from ccproxy.providers.openai_chat import OpenAIChat
 
-BY_TYPE: Mapping[str, Callable[[str, str, str | None], Provider]] = {
-    "anthropic": Anthropic,
-    "openai": OpenAIChat,
+
+def _anthropic(config: ProviderConfig) -> Provider:
+    return Anthropic(config.name, _url(config), _key(config), client_auth=config.auth == "client")
+
+
+def _openai(config: ProviderConfig) -> Provider:
+    return OpenAIChat(config.name, _url(config), _key(config))
+
+
+def _url(config: ProviderConfig) -> str:
+    return config.api_base_url or PROVIDER_TYPES[config.kind].url
+
+
+def _key(config: ProviderConfig) -> str | None:
+    return None if config.api_key is None else config.api_key.reveal()
+
+
+BY_TYPE: Mapping[str, Callable[[ProviderConfig], Provider]] = {
+    "anthropic": _anthropic,
+    "openai": _openai,
 }
-"""Type -> a provider from its name, base URL and key."""
+"""Type -> a provider from what the operator says of it."""

@@ -45,6 +45,13 @@ def test_only_the_model_is_replaced_and_numbers_keep_their_spelling(provider: An
     assert body == b'{"model":"claude-y","max_tokens":5,"new_member":{"a":1e5},"messages":[]}'
 
 
+def test_a_null_is_silence(provider: Anthropic):
+    """Some clients write every member they know; the route's parameter was meant for them, too."""
+    body = exchange(provider, b'{"model":"claude-x","top_k":null}', parameters={"top_k": 3}).request.body
+
+    assert body == b'{"model":"claude-x","top_k":3}'
+
+
 def test_a_routes_parameters_apply_only_where_the_request_is_silent(provider: Anthropic):
     """The caller's own words win."""
     body = exchange(provider, parameters={"max_tokens": 9, "temperature": 0.5}).request.body
@@ -165,6 +172,15 @@ def test_rate_limits_pass_and_the_account_does_not(provider: Anthropic):
         "anthropic-ratelimit-requests-remaining": "9",
         "x-ccproxy-upstream-request-id": "r1",
     }
+
+
+def test_a_whole_answer_passes_as_it_came(provider: Anthropic):
+    """Opened is what it cost."""
+    body = b'{ "type":"message", "new":1e5, "usage":{"input_tokens":3,"cache_read_input_tokens":4} }'
+    answer = exchange(provider).answer(body)
+
+    assert answer.body == body
+    assert (answer.usage.input_tokens, answer.usage.cache_read_input_tokens) == (3, 4)
 
 
 def test_an_error_in_a_200_is_an_error(provider: Anthropic):

@@ -10,7 +10,7 @@ from unit.fakes import ScriptedResponse, ScriptedTransport, answer
 from ccproxy import models
 from ccproxy.config import Config, ProviderConfig
 from ccproxy.errors import ApiError, Reason
-from ccproxy.models import Catalogue
+from ccproxy.models import Catalogue, Listings
 from ccproxy.providers import BY_TYPE
 from ccproxy.routing import Router
 from ccproxy.upstream import Upstream
@@ -37,11 +37,10 @@ class Shop:
     ) -> None:
         providers = [ProviderConfig("anthropic"), ProviderConfig("openai", **config)]
         self.transports = {"anthropic": ScriptedTransport(*anthropic), "openai": ScriptedTransport(*openai)}
-        upstreams = {
-            p.name: Upstream(BY_TYPE[p.name](p.name, "https://api.example", None), self.transports[p.name])
-            for p in providers
-        }
-        self.catalogue = Catalogue(Router(Config(providers=providers)), upstreams)
+        upstreams = {p.name: Upstream(BY_TYPE[p.name](p), self.transports[p.name]) for p in providers}
+        self.listings = Listings()
+        router = Router(Config(providers=providers), self.listings.providers_of)
+        self.catalogue = Catalogue(router, upstreams, self.listings)
 
     async def page(
         self, after_id: str | None = None, before_id: str | None = None, limit: int | None = None
@@ -240,6 +239,43 @@ async def test_a_failing_provider_is_shown_by_its_configured_models():
     shop = Shop([listed(*CLAUDE)], [DOWN], models=["gpt-x"])
 
     assert await shop.ids() == [*CLAUDE, "gpt-x"]
+
+
+async def test_configured_models_are_shown_beside_the_listed_ones():
+    """The operator may know of one that the provider does not list; what it lists has its facts."""
+    shop = Shop([listed()], [listed("gpt-a", created=1)], models=["gpt-x", "gpt-a"])
+    page = await shop.page()
+
+    assert [model["id"] for model in page["data"]] == ["gpt-a", "gpt-x"]
+    assert page["data"][0]["created_at"] == "1970-01-01T00:00:01Z"
+
+
+async def test_a_provider_that_needs_the_callers_credential_is_not_asked():
+    """Nobody's credential is here when the list is made."""
+    provider = ProviderConfig("anthropic", auth="client", models=["claude-x"])
+    transport = ScriptedTransport()
+    upstreams = {"anthropic": Upstream(BY_TYPE["anthropic"](provider), transport)}
+    catalogue = Catalogue(Router(Config(providers=[provider])), upstreams)
+
+    assert msgspec.json.decode(await catalogue.page(None, None, None))["first_id"] == "claude-x"
+    assert transport.requests == []
+
+
+async def test_what_was_heard_is_remembered_for_routing(shop: Shop):
+    """A listed model can be asked for by its own name."""
+    assert shop.listings.providers_of("gpt-a") == []
+    await shop.ids()
+
+    assert shop.listings.providers_of("gpt-a") == ["openai"]
+    assert shop.listings.providers_of("gpt-z") == []
+
+
+async def test_what_a_failing_provider_is_shown_by_is_not_what_it_lists():
+    """Routing must not learn from a list that is not the provider's."""
+    shop = Shop([listed()], [DOWN], models=["gpt-x"])
+    await shop.ids()
+
+    assert shop.listings.providers_of("gpt-x") == []
 
 
 async def test_lists_are_kept_for_a_while(shop: Shop):

@@ -58,7 +58,7 @@ def read(call: Call, head: Head, target: Target) -> Request:
     Raises:
         ApiError: INVALID_REQUEST, where it does not fit.
     """
-    silent = {k: v for k, v in target.parameters.items() if bytes(head.fields.get(k, _NULL)) == _NULL}
+    silent = target.silent(head)
     request = decode_request(replace_members(head.fields, silent) if silent else call.body)
     if not request.messages:
         raise invalid("messages: at least one message is required")

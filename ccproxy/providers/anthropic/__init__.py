@@ -1,0 +1,144 @@
+"""Anthropic: a relay, so that nothing is lost.
+
+    credential  the caller's own key or token     failures  errors, and what they may say
+    history     thinking of other providers       stream    a streamed answer     wire  what is read
+
+The request is the caller's own bytes with only `model` (and the route's parameters, where the request is silent)
+replaced; the answer's bytes pass as they are. Opened is what must be known: usage, the end, failures.
+
+Source: https://platform.claude.com/docs/en/api/messages and /build-with-claude/streaming (read 2026-11-22);
+Claude Code's gateway guide (llm-gateway-protocol) for what must reach Anthropic unchanged.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import structs
+
+from ccproxy import __version__
+from ccproxy.call import Call, Target
+from ccproxy.documents import Head, replace_members
+from ccproxy.errors import ApiError, UpstreamProtocolError
+from ccproxy.messages import Usage
+from ccproxy.provider import Answer, Model, Stream, UpstreamRequest, printable
+from ccproxy.providers.anthropic.credential import credential, secret
+from ccproxy.providers.anthropic.failures import Failures, reply_headers
+from ccproxy.providers.anthropic.history import own_history
+from ccproxy.providers.anthropic.stream import RelayStream
+from ccproxy.providers.anthropic.wire import Count, Models, Whole, newer_usage, read
+
+__all__ = ["Anthropic", "Relay", "RelayStream"]
+
+DEFAULT_VERSION = "2023-06-01"  # where the caller names none; the API refuses a request without one
+
+
+class Anthropic:
+    """The Anthropic API, or an endpoint that speaks it.
+
+    With `client_auth` every caller brings its own credential, and `api_key` is not used.
+    """
+
+    def __init__(self, name: str, base_url: str, api_key: str | None, *, client_auth: bool = False) -> None:
+        self.name = name
+        self._url = base_url.rstrip("/").removesuffix("/v1") + "/v1"
+        self._key = None if client_auth else api_key
+        self._client_auth = client_auth
+        self._failures = Failures(name, (self._key,) if self._key else (), client_auth)
+
+    def exchange(self, call: Call, head: Head, target: Target) -> "Relay":
+        """Prepares one attempt; see `Provider.exchange`."""
+        request = self._post(call, head, target.silent(head), target.model, "/messages")
+        secrets = (*self._failures.secrets, *request.secrets)
+        return Relay(request, structs.replace(self._failures, secrets=secrets))
+
+    def _post(
+        self, call: Call, head: Head, parameters: Mapping[str, object], model: str, path: str
+    ) -> UpstreamRequest:
+        members = dict(parameters)
+        if model != head.model:
+            members["model"] = model
+        if (history := own_history(head.fields)) is not None:
+            members["messages"] = history
+        body = replace_members(head.fields, members) if members else call.body
+        query = "?beta=true" if "beta=true" in call.query.split("&") else ""
+        headers = self._headers()
+        headers.update(
+            (name, printable(", ".join(values)))
+            for name, values in call.headers.items()
+            if name.startswith("anthropic-")
+        )
+        shown = credential(call, self.name) if self._client_auth else {}
+        secrets = tuple(secret(name, value) for name, value in shown.items())
+        return UpstreamRequest("POST", self._url + path + query, {**headers, **shown}, body, secrets)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": f"ccproxy/{__version__}",
+            "anthropic-version": DEFAULT_VERSION,
+        }
+        if self._key is not None:
+            headers["x-api-key"] = self._key
+        return headers
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+        """Anthropic's own error, word for word, unless it is about our key (decision D13)."""
+        return self._failures.answered(status, headers, body)
+
+    def reply_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """What of an answer's headers is for the caller; see `failures.reply_headers`."""
+        return reply_headers(headers)
+
+    def count_request(self, call: Call, head: Head, target: Target) -> UpstreamRequest:
+        """Anthropic counts tokens exactly, and for nothing. A route's parameters would be refused there."""
+        return self._post(call, head, {}, target.model, "/messages/count_tokens")
+
+    def count(self, body: bytes) -> int:
+        """Reads the answer to `count_request`."""
+        return read(body, Count).input_tokens
+
+    def models_request(self) -> UpstreamRequest | None:
+        """Asks for all models in one page; None where only a caller's credential could ask."""
+        if self._client_auth:
+            return None
+        return UpstreamRequest("GET", self._url + "/models?limit=1000", self._headers())
+
+    def models(self, body: bytes) -> list[Model]:
+        """Reads the answer to `models_request`."""
+        return [
+            Model(
+                id=info.id,
+                display_name=info.display_name or info.id,
+                created_at=info.created_at or "1970-01-01T00:00:00Z",
+                max_input_tokens=info.max_input_tokens,
+                max_tokens=info.max_tokens,
+            )
+            for info in read(body, Models).data
+        ]
+
+
+class Relay:
+    """One attempt at an Anthropic upstream."""
+
+    dropped: tuple[str, ...] = ()
+
+    def __init__(self, request: UpstreamRequest, failures: Failures) -> None:
+        self.request = request
+        self._failures = failures
+
+    def answer(self, body: bytes) -> Answer:
+        """The answer as it came, once it proves to be one."""
+        whole = read(body, Whole)
+        if whole.type == "error":
+            raise self._failures.streamed(body)
+        if whole.type != "message":
+            raise UpstreamProtocolError("the answer is not a message")
+        return Answer(body, newer_usage(whole.usage, Usage()))
+
+    def stream(self) -> Stream:
+        """A reader for one streamed answer."""
+        return RelayStream(self._failures)
+
+    def recover(self, error: ApiError) -> None:  # noqa: ARG002  # Anthropic needs no second way
+        """None: there is no other way to say the same."""
+        return
