@@ -1,24 +1,36 @@
 """Who may ask what. Both edges ask here, for every route and every RPC, by the name of the service's method.
 
-The rules (decision D12): the API's name and basic health are open; details, status and metrics need the key or a
-caller on this host; everything that costs money needs the key where one is set, and a caller on this host where
-none is. "On this host" is more than an address: a web page, a tunnel or a sidecar also comes from 127.0.0.1, so
-nothing about the request may say that it was made for another host or passed on by somebody.
+The rules (decision D12): the API's name and basic health are open; details, status and metrics need a key or a
+caller on this host; everything that costs money needs a key that is good for all where there is one, and a caller
+on this host where there is none. "On this host" is more than an address: a web page, a tunnel or a sidecar also
+comes from 127.0.0.1, so nothing about the request may say that it was made for another host or passed on by
+somebody.
+
+The peer is who the connection comes from. What a header says about that can only take trust away.
 """
 
-import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from hashlib import sha256
+from typing import Final
 
 from msgspec import Struct
 
 from ccproxy.call import Headers
-from ccproxy.config import Config, Secret
+from ccproxy.config import Config
 from ccproxy.errors import ApiError, Reason
+from ccproxy.keys import Key, KeyRing
+
+LOCAL: Final = "local"
+"""The name of a caller who is let in without a key."""
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+SHARED_HEADERS = ("x-api-key", "authorization")
+"""Where a key is. A provider's own is in the same places."""
+
+OWN_HEADER = "x-ccproxy-key"
+"""Where a key is, too: for callers whose credential for the provider takes the usual places (`auth: client`)."""
 
 _FORWARDING = frozenset(
     {
@@ -31,13 +43,19 @@ _FORWARDING = frozenset(
 )
 _FORWARDING_PREFIXES = ("x-forwarded-", "cf-", "x-envoy-", "x-original-", "tailscale-")
 
+_MAPPED_BITS = 96  # of an IPv6 address: what stands before the IPv4 address that it holds
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 class Need(Enum):
     """What a method asks of its caller."""
 
     NOTHING = "nothing"
-    DETAILS = "details"  # the key, or a caller on this host
-    USE = "use"  # the key where one is set, else a caller on this host
+    DETAILS = "details"  # any key, or a caller on this host
+    SCHEMA = "schema"  # a key that is good for all, or a caller on this host
+    USE = "use"  # a key that is good for all where there is one, else a caller on this host
 
 
 NEEDS: Mapping[str, Need] = {
@@ -52,8 +70,8 @@ NEEDS: Mapping[str, Need] = {
     "grpc.health.v1.Health.Check": Need.NOTHING,  # the kubelet has no key; provider/* names ask apart
     "grpc.health.v1.Health.Watch": Need.NOTHING,
     "grpc.health.v1.Health.List": Need.NOTHING,
-    "grpc.reflection.v1.ServerReflection.ServerReflectionInfo": Need.DETAILS,
-    "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": Need.DETAILS,
+    "grpc.reflection.v1.ServerReflection.ServerReflectionInfo": Need.SCHEMA,
+    "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": Need.SCHEMA,
     "metrics": Need.DETAILS,
     "openapi": Need.NOTHING,  # a description of the interface, the same everywhere
     "hello": Need.NOTHING,
@@ -94,48 +112,84 @@ class Caller(Struct, frozen=True):
 
 
 class Access:
-    """The operator's rules for callers."""
+    """The operator's rules for callers.
+
+    Raises:
+        OSError: As `KeyRing`.
+    """
 
     def __init__(self, config: Config) -> None:
-        self._digest = _digest(config.apikey.reveal()) if isinstance(config.apikey, Secret) else None
+        self._keys = KeyRing(config)
+        self._serves_keys = self._keys.has("all")
+        self._shows_keys = config.has_key
         self._trust_localhost = config.trust_localhost
+        self._allowed = [_network(each) for each in config.allowed_ips]
 
-    def check(self, method: str, caller: Caller) -> None:
+    def check(self, method: str, caller: Caller) -> str:
         """Lets `caller` use `method`, or says why not.
 
+        Returns:
+            Who was let in: the name of the key, or LOCAL; empty where the method is open to everybody.
+
         Raises:
-            ApiError: AUTHENTICATION_FAILED where a key would help, PERMISSION_DENIED where none is set.
+            ApiError: AUTHENTICATION_FAILED where a key would help, else PERMISSION_DENIED.
         """
         need = NEEDS.get(method)
         if need is Need.NOTHING:
-            return
-        if need is Need.DETAILS and self.sees_details(caller):
-            return
-        if need is Need.USE and (self.has_key(caller) if self._digest else self._is_trusted(caller)):
-            return
-        if self._digest is None:
-            raise ApiError(
-                Reason.PERMISSION_DENIED,
-                "No API key is configured, so only callers on this host are served, by its own name. "
-                "Set apikey (or CCPROXY_API_KEY) to serve others.",
-            )
-        raise ApiError(Reason.AUTHENTICATION_FAILED, "Invalid or missing API key")
+            return ""
+        if not self._may_connect(caller):
+            raise ApiError(Reason.PERMISSION_DENIED, "This address is not one of those that are served here")
+        key = self._key(caller)
+        if key is not None and need is not None and (key.scope == "all" or need is Need.DETAILS):
+            return key.name
+        if self._opens_to_this_host(need) and self._is_trusted(caller):
+            return LOCAL
+        raise self._refusal(need, key)
 
     def sees_details(self, caller: Caller) -> bool:
         """Whether `caller` may see what describes this installation."""
-        return self.has_key(caller) or self._is_trusted(caller)
+        return self._may_connect(caller) and (self._key(caller) is not None or self._is_trusted(caller))
 
-    def has_key(self, caller: Caller) -> bool:
-        """Whether the caller shows the key, in either header. A header sent twice is no key at all."""
-        if self._digest is None:
-            return False
-        found = False
-        for presented in _presented(caller.headers):
-            found |= hmac.compare_digest(_digest(presented), self._digest)
-        return found
+    def without_keys(self, headers: Headers) -> Headers:
+        """`headers` without one of SHARED_HEADERS that holds a key: what might be passed on must not show it."""
+        held = {
+            name
+            for name in SHARED_HEADERS
+            if self._keys.find(_secret(name, value) for value in headers.get(name, ()))
+        }
+        return {name: values for name, values in headers.items() if name not in held} if held else headers
+
+    def _opens_to_this_host(self, need: Need | None) -> bool:
+        return need in {Need.DETAILS, Need.SCHEMA} or (need is Need.USE and not self._serves_keys)
+
+    def _refusal(self, need: Need | None, key: Key | None) -> ApiError:
+        if key is not None and key.scope == "monitor":
+            return ApiError(
+                Reason.PERMISSION_DENIED,
+                "This key's scope is `monitor`, which is not enough here: it shows health, status and metrics. "
+                "Use a key with the scope `all`.",
+            )
+        if not (self._shows_keys if need is Need.DETAILS else self._serves_keys):
+            missing = "No API key with the scope `all`" if self._shows_keys else "No API key"
+            return ApiError(
+                Reason.PERMISSION_DENIED,
+                f"{missing} is configured, so only callers on this host are served, by its own name. "
+                "Set apikey (or CCPROXY_API_KEY) to serve others.",
+            )
+        return ApiError(Reason.AUTHENTICATION_FAILED, "Invalid or missing API key")
+
+    def _key(self, caller: Caller) -> Key | None:
+        return self._keys.find(_presented(caller.headers))
 
     def _is_trusted(self, caller: Caller) -> bool:
         return self._trust_localhost and is_local(caller)
+
+    def _may_connect(self, caller: Caller) -> bool:
+        """Whether the operator's list of addresses has the caller's. This host is on it only if it is named."""
+        if not self._allowed:
+            return True
+        address = _address(caller.peer)
+        return address is not None and any(address in network for network in self._allowed)
 
 
 def is_local(caller: Caller) -> bool:
@@ -174,28 +228,41 @@ def _tells_of_forwarding(name: str) -> bool:
     return name in _FORWARDING or name.startswith(_FORWARDING_PREFIXES)
 
 
-def _is_loopback(address: str) -> bool:
+def _is_loopback(text: str) -> bool:
+    address = _address(text)
+    return address is not None and address.is_loopback
+
+
+def _address(text: str) -> Address | None:
+    """An address without its zone; one of IPv4 as such, also where a dual-stack socket shows it in IPv6's form."""
     try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)  # only Python 3.13 looks through it by itself
-    return bool((mapped or parsed).is_loopback)
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped  # only Python 3.13 looks through it by itself
+    return parsed
+
+
+def _network(text: str) -> Network:
+    """A network, or the network of one address; of IPv4 where it is written in IPv6's form."""
+    network = ipaddress.ip_network(text, strict=False)
+    address = network.network_address
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped and network.prefixlen >= _MAPPED_BITS:
+        return ipaddress.IPv4Network((address.ipv4_mapped, network.prefixlen - _MAPPED_BITS))
+    return network
 
 
 def _presented(headers: Headers) -> list[str]:
-    presented = list(_single(headers, "x-api-key"))
-    for value in _single(headers, "authorization"):
-        scheme, _, token = value.partition(" ")
-        if scheme.lower() == "bearer":
-            presented.append(token.strip())
-    return presented
+    """What may be a key. A header that is sent twice is none: two readers could take different ones."""
+    values = ((name, headers.get(name, ())) for name in (*SHARED_HEADERS, OWN_HEADER))
+    presented = [_secret(name, each[0]) for name, each in values if len(each) == 1]
+    return [each for each in presented if each]
 
 
-def _single(headers: Headers, name: str) -> Sequence[str]:
-    values = headers.get(name, ())
-    return values if len(values) == 1 else ()
-
-
-def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _secret(name: str, value: str) -> str:
+    """The part of a header that may be a key."""
+    if name != "authorization":
+        return value
+    scheme, _, token = value.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -2,28 +2,37 @@
 
 `Transport.send` is the seam that tests replace. What aiohttp raises is mapped here, by class and never by
 `.status`: a provider's garbage must not read as the caller's bad request.
+
+The way may lead through an HTTP proxy of the operator's network: `https` providers by CONNECT, so that the proxy
+sees a host name and nothing else; `http` ones in absolute form.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPStatus
 from typing import Protocol, Self
 
 import aiohttp
 from msgspec import Struct
 from yarl import URL
 
+from ccproxy.config import Secret, is_loopback
 from ccproxy.errors import ApiError, Reason
 from ccproxy.provider import Provider, UpstreamRequest
 
-CONNECT_SECONDS = 10.0  # TCP and TLS only; the answer itself may take minutes
+CONNECT_SECONDS = 10.0  # the name, a proxy, TCP and TLS; the answer itself may take minutes
 SILENCE_SECONDS = 300.0  # between two reads of a stream; Claude Code gives up at the same point
 FIRST_BYTE_SECONDS = 600.0  # of a whole answer: the SDK's own default
 READ_BYTES = 64 << 10  # held per stopped reader; aiohttp's default holds four times as much
 MAX_ANSWER_BYTES = 64 << 20
 MAX_ERROR_BYTES = 1 << 20
-STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
-WHOLE_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=FIRST_BYTE_SECONDS)
+STREAM_TIMEOUT = aiohttp.ClientTimeout(
+    total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+)
+PROXY_CREDENTIALS = "the outbound proxy asks for a user and password, or refuses those of proxy_url"
 DRAIN_SECONDS = 0.05  # to take the end of a finished stream, so that its connection can serve again
 
 
@@ -77,15 +86,41 @@ class Upstream(Struct, frozen=True):
 
 
 class HttpTransport:
-    """HTTP to one provider. Use as an async context manager: it owns the connections."""
+    """HTTP to one provider. Use as an async context manager: it owns the connections.
 
-    def __init__(self, provider: str) -> None:
+    Args:
+        provider: The provider's name.
+        proxy_url: The HTTP proxy on the way, with its user and password where it asks for them.
+        no_proxy: Hosts, `.suffixes`, addresses and networks that are reached without it.
+        ca_file: Certificates that are trusted beside the system's.
+        whole_seconds: How long a whole answer may keep silent.
+
+    Raises:
+        OSError: The certificates cannot be read, or the proxy is none. The message names the setting.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        *,
+        proxy_url: Secret | None = None,
+        no_proxy: Sequence[str] = (),
+        ca_file: str = "",
+        whole_seconds: float = FIRST_BYTE_SECONDS,
+    ) -> None:
         self._provider = provider
+        self._proxy = None if proxy_url is None else _proxy(proxy_url)
+        self._no_proxy = no_proxy
+        self._trust: ssl.SSLContext | bool = _trust(ca_file) if ca_file else True
+        self._whole_timeout = aiohttp.ClientTimeout(
+            total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=whole_seconds
+        )
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        # limit=0: aiohttp would queue the 101st stream in silence
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # 0: aiohttp would queue the 101st stream in silence
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._trust),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=READ_BYTES,
             auto_decompress=True,
@@ -103,18 +138,28 @@ class HttpTransport:
         """Sends `request`; see `Transport.send`."""
         if self._session is None:
             raise RuntimeError("the transport is not open")
+        url = URL(request.url, encoded=True)
+        proxy = None if goes_direct(url.host or "", self._no_proxy) else self._proxy
+        tunnelled = url.scheme == "https"  # then the proxy has a request of its own, and its headers go there
         try:
             response = await self._session.request(
                 request.method,
-                URL(request.url, encoded=True),
-                headers=request.headers,
+                url,
+                headers=request.headers if proxy is None or tunnelled else {**request.headers, **proxy.headers},
                 data=request.body,
                 allow_redirects=False,  # a redirect would carry the key to another host
-                timeout=STREAM_TIMEOUT if stream else WHOLE_TIMEOUT,
+                timeout=STREAM_TIMEOUT if stream else self._whole_timeout,
+                proxy=proxy.url if proxy else None,
+                proxy_headers=proxy.headers if proxy and tunnelled else None,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise failure(error, self._provider) from error
         try:
+            if proxy and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                # The proxy's word, not the provider's.
+                raise ApiError(Reason.UPSTREAM_UNREACHABLE, f"provider {self._provider}: {PROXY_CREDENTIALS}").by(
+                    self._provider
+                )
             yield HttpResponse(response, self._provider)
             await _drain(response)
         finally:
@@ -169,6 +214,83 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
         return  # closed instead: costs a new connection, nothing else
 
 
+def goes_direct(host: str, no_proxy: Sequence[str]) -> bool:
+    """Whether `host` is reached without the proxy: this host always, others where `no_proxy` has them.
+
+    An entry is a host's whole name, a `.suffix` of names, an address or a network; a port behind it says nothing.
+    """
+    host = host.lower().rstrip(".")
+    return is_loopback(host) or any(_covers(entry.strip().lower(), host) for entry in no_proxy)
+
+
+def _covers(entry: str, host: str) -> bool:
+    network = _network(entry) or _network(_without_port(entry))
+    address = _network(host)
+    if network is not None and address is not None:
+        return address.network_address in network
+    name = _without_port(entry).rstrip(".")
+    return host.endswith(name) if name.startswith(".") else host == name
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """The network, or the network of one address; None where it is a name."""
+    try:
+        return ipaddress.ip_network(text.removeprefix("[").removesuffix("]"), strict=False)
+    except ValueError:
+        return None
+
+
+def _without_port(entry: str) -> str:
+    name, colon, port = entry.rpartition(":")
+    return name if colon and port.isdecimal() else entry
+
+
+class _Proxy(Struct, frozen=True):
+    """A proxy, and what it is shown: apart, so that no text of aiohttp's about the URL can hold the password."""
+
+    url: URL
+    headers: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return "_Proxy(…)"
+
+
+def _proxy(proxy_url: Secret) -> _Proxy:
+    expected = "proxy_url: expected http://[user:password@]host[:port]"
+    try:
+        url = URL(proxy_url.reveal())
+        named = url.user is not None or url.password is not None
+        user = aiohttp.encode_basic_auth(url.user or "", url.password or "", "utf-8") if named else ""
+    except ValueError:
+        raise OSError(expected) from None  # its text quotes the URL
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise OSError(expected)
+    return _Proxy(url.origin(), {"proxy-authorization": user} if user else {})
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """The system's certificates and those of a file."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])  # as aiohttp's own
+    try:
+        context.load_verify_locations(ca_file)
+    except ssl.SSLError as error:
+        raise OSError(f"ca_file: {ca_file}: holds no certificates in PEM form") from error
+    except OSError as error:
+        raise OSError(error.errno, f"ca_file: {ca_file}: {error.strerror}") from error
+    return context
+
+
+def _of_the_proxy(error: aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError) -> str:
+    match error:
+        case aiohttp.ClientHttpProxyError(status=HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
+            return PROXY_CREDENTIALS
+        case aiohttp.ClientHttpProxyError():
+            return "the outbound proxy did not connect"
+        case _:
+            return "the outbound proxy cannot be reached"
+
+
 def failure(error: Exception, provider: str) -> ApiError:
     """What an exception of the client means. The text never holds a URL, a header or bytes of the answer."""
     match error:
@@ -176,6 +298,8 @@ def failure(error: Exception, provider: str) -> ApiError:
             reason, what = Reason.UPSTREAM_UNREACHABLE, f"no connection within {CONNECT_SECONDS:g} s"
         case TimeoutError():  # also aiohttp.SocketTimeoutError
             reason, what = Reason.TIMEOUT, "no answer in time"
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            reason, what = Reason.UPSTREAM_UNREACHABLE, _of_the_proxy(error)
         case aiohttp.ClientSSLError():
             reason, what = Reason.UPSTREAM_UNREACHABLE, "TLS verification failed"
         case aiohttp.ClientConnectorDNSError():

@@ -1,5 +1,6 @@
 """Every route and every RPC asks `access`, and a new one that does not fails here."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -10,11 +11,14 @@ from ccproxy_pb.v1.json_codec import ROUTES
 
 from ccproxy.access import NEEDS, Need
 from ccproxy.app import Service, running
-from ccproxy.config import Config, Secret
+from ccproxy.call import Call
+from ccproxy.config import Config, KeyConfig, Secret
+from ccproxy.errors import ApiError, Reason
 from ccproxy.gateway import Gateway
 from ccproxy.rpc import Rpc
 
 KEY = "the-operators-key"
+MONITORS = "the-monitors-key"
 BEARER = f"Bearer {KEY}"
 FORWARDED = ("x-forwarded-for", "203.0.113.9")
 """Tests come from loopback; with this mark on it a request is a stranger's."""
@@ -33,6 +37,8 @@ RIGHT: list[Headers] = [
     [("x-api-key", "wrong"), ("authorization", BEARER)],
     [("x-api-key", KEY), ("authorization", "Bearer wrong")],
     [("x-api-key", KEY), ("x-api-key", KEY), ("authorization", BEARER)],
+    [("x-ccproxy-key", KEY)],
+    [("x-ccproxy-key", KEY), ("x-api-key", "the-providers"), ("authorization", "Bearer the-providers")],
 ]
 WRONG: list[Headers] = [
     [],
@@ -45,6 +51,8 @@ WRONG: list[Headers] = [
     [("x-api-key", KEY), ("x-api-key", KEY)],
     [("x-api-key", KEY), ("x-api-key", "wrong")],
     [("authorization", BEARER), ("authorization", BEARER)],
+    [("x-ccproxy-key", "wrong")],
+    [("x-ccproxy-key", KEY), ("x-ccproxy-key", KEY)],
 ]
 
 
@@ -128,6 +136,31 @@ async def wary() -> AsyncIterator[Installation]:
     """With a key, and this host is not trusted."""
     config = Config(
         port=0, grpc_port=0, grpc_reflection=True, demo=True, apikey=Secret(KEY), trust_localhost=False
+    )
+    async for each in installed(config):
+        yield each
+
+
+@pytest.fixture
+async def monitored() -> AsyncIterator[Installation]:
+    """With a key that is good for all, and one for a monitor."""
+    config = Config(
+        port=0,
+        grpc_port=0,
+        grpc_reflection=True,
+        demo=True,
+        apikey=Secret(KEY),
+        keys=[KeyConfig("grafana", "monitor", key=Secret(MONITORS))],
+    )
+    async for each in installed(config):
+        yield each
+
+
+@pytest.fixture
+async def listed() -> AsyncIterator[Installation]:
+    """Only other hosts may connect."""
+    config = Config(
+        port=0, grpc_port=0, grpc_reflection=True, demo=True, apikey=Secret(KEY), allowed_ips=["203.0.113.0/24"]
     )
     async for each in installed(config):
         yield each
@@ -274,7 +307,7 @@ async def test_a_stranger_with_the_key_gets_all(keyed: Installation, headers: He
 @pytest.mark.parametrize("headers", WRONG, ids=str)
 async def test_this_host_without_the_key_gets_details(keyed: Installation, headers: Headers):
     """The documentation's "or localhost"; what costs money needs the key here, too."""
-    assert await let_in(keyed, headers) == needing(keyed, Need.NOTHING, Need.DETAILS)
+    assert await let_in(keyed, headers) == needing(keyed, Need.NOTHING, Need.DETAILS, Need.SCHEMA)
 
 
 @pytest.mark.parametrize("headers", [[], [("x-api-key", "wrong")]], ids=str)
@@ -298,6 +331,25 @@ async def test_this_host_is_a_stranger_where_it_is_not_trusted(wary: Installatio
 async def test_the_key_counts_where_this_host_is_not_trusted(wary: Installation):
     """The way in that remains."""
     assert await let_in(wary, [("x-api-key", KEY)]) == needing(wary, *Need)
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "x-ccproxy-key"])
+async def test_a_monitor_gets_details_and_no_more(monitored: Installation, name: str):
+    """A key in a dashboard's configuration is worth no money."""
+    opened = await let_in(monitored, [FORWARDED, (name, MONITORS)])
+
+    assert opened == needing(monitored, Need.NOTHING, Need.DETAILS)
+
+
+@pytest.mark.parametrize("headers", [[], [("x-api-key", KEY)], [("x-forwarded-for", "203.0.113.9")]], ids=str)
+async def test_an_address_that_is_not_listed_gets_the_open_ones(listed: Installation, headers: Headers):
+    """With the right key, too, and whatever a header says of the address. Probes go on."""
+    assert await let_in(listed, headers) == needing(listed, Need.NOTHING)
+
+
+async def test_an_address_that_is_not_listed_gets_the_word_of_health(listed: Installation):
+    """Its route is open, its details are not."""
+    assert (await listed.http.get("/health", headers=[("x-api-key", KEY)])).json() == {"status": "healthy"}
 
 
 @pytest.mark.parametrize(
@@ -342,6 +394,107 @@ async def test_a_refusal_is_403_where_there_is_no_key(keyless: Installation):
 
     assert (over_http.status_code, over_http.json()["error"]["type"]) == (403, "permission_error")
     assert await keyless.code_of("/ccproxy.v1.Status/GetStatus", [FORWARDED]) is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_monitor_is_told_403_on_both_edges(monitored: Installation):
+    """Its key is right, so a 401 would send its operator the wrong way."""
+    headers = [FORWARDED, ("x-api-key", MONITORS)]
+    over_http = await monitored.http.post("/v1/messages", headers=headers)
+
+    assert (over_http.status_code, over_http.json()["error"]["type"]) == (403, "permission_error")
+    assert "scope" in over_http.json()["error"]["message"]
+    assert await monitored.code_of("/ccproxy.v1.Proxy/CreateMessage", headers) is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_monitor_sees_the_details_of_health(monitored: Installation):
+    """That is what its key is for."""
+    headers = [FORWARDED, ("x-api-key", MONITORS)]
+
+    assert "performance" in (await monitored.http.get("/health", headers=headers)).json()
+
+
+RAW = [
+    b"x-api-key: \xff\xfe\x80",
+    b"x-api-key: " + "ключ".encode(),
+    b"x-api-key: \xc3",
+    b"authorization: Bearer \xff",
+    b"authorization: \xff \xff",
+    b"authorization: Bearer\xa0x",
+    b"x-ccproxy-key: \xed\xb3\xbf",
+    b"x-api-key: \xff\r\nauthorization: Bearer \xfe\r\nx-ccproxy-key: \xfd",
+    b"x-api-key: " + b"\x80" * 8000,
+]
+
+
+@pytest.mark.parametrize("path", ["/status", "/health", "/v1/messages"])
+@pytest.mark.parametrize("lines", RAW, ids=str)
+async def test_bytes_that_are_no_text_are_a_wrong_key(keyed: Installation, path: str, lines: bytes):
+    """`compare_digest` raises on text that is not ASCII; on the wire anything can come."""
+    host = keyed.http.base_url.netloc
+    reader, writer = await asyncio.open_connection(keyed.http.base_url.host, keyed.http.base_url.port)
+    head = b"GET %s HTTP/1.1\r\nhost: %s\r\nvia: x\r\nconnection: close\r\n%s\r\n\r\n"
+    writer.write(head % (path.encode(), host, lines))
+    answer = await reader.read()
+    writer.close()
+    status = int(answer.split()[1])
+
+    assert status == {"/status": 401, "/health": 200, "/v1/messages": 405}[path]
+    assert b"performance" not in answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([("x-api-key", KEY)], "apikey"),
+        ([("x-api-key", "wrong"), ("x-ccproxy-key", KEY)], "apikey"),
+    ],
+    ids=str,
+)
+async def test_a_call_names_its_key(headers: Headers, expected: str, monkeypatch: pytest.MonkeyPatch):
+    """For logs, on both edges; never the key."""
+    assert await callers(monkeypatch, headers, apikey=Secret(KEY)) == [expected, expected]
+
+
+async def test_a_call_without_a_key_is_named_local(monkeypatch: pytest.MonkeyPatch):
+    """There is nobody else it could be."""
+    assert await callers(monkeypatch, []) == ["local", "local"]
+
+
+async def test_a_call_does_not_carry_a_key_of_ours(monkeypatch: pytest.MonkeyPatch):
+    """What a provider with `auth: client` is sent comes from its headers; a key of the provider's stays there."""
+    headers = [("x-api-key", KEY), ("authorization", "Bearer the-providers")]
+    calls = await calls_of(monkeypatch, headers, apikey=Secret(KEY))
+
+    assert [(call.headers.get("x-api-key"), call.headers["authorization"]) for call in calls] == [
+        (None, ["Bearer the-providers"])
+    ] * 2
+
+
+async def callers(monkeypatch: pytest.MonkeyPatch, headers: Headers, **settings) -> list[str]:
+    """Who the core is told has called, over HTTP and over gRPC."""
+    return [call.caller for call in await calls_of(monkeypatch, headers, **settings)]
+
+
+async def calls_of(monkeypatch: pytest.MonkeyPatch, headers: Headers, **settings) -> list[Call]:
+    """The calls that reach the core, over HTTP and over gRPC."""
+    seen: list[Call] = []
+
+    async def create_message(call: Call) -> None:
+        seen.append(call)
+        raise ApiError(Reason.CONFLICT, "seen")
+
+    config = Config(port=0, grpc_port=0, demo=True, **settings)
+    async with running(config, {}) as service:
+        monkeypatch.setattr(service.proxy, "create_message", create_message)
+        url = f"http://127.0.0.1:{service.http_port}"
+        async with (
+            httpx.AsyncClient(base_url=url, timeout=10) as http,
+            grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc_port}") as channel,
+        ):
+            await http.post("/v1/messages", json={}, headers=headers)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await channel.unary_unary("/ccproxy.v1.Proxy/CreateMessage")(b"", metadata=tuple(headers))
+    return seen
 
 
 @pytest.mark.parametrize("path", ["/health", "/healthz", "/readyz"])

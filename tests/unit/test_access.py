@@ -1,16 +1,20 @@
-"""Who may ask what: the truth table of "on this host", and of the key."""
+"""Who may ask what: the truth table of "on this host", and of the keys."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
 
 import pytest
 
-from ccproxy.access import NEEDS, Access, Caller, Http, Need, is_local
-from ccproxy.config import Config, Secret
+from ccproxy.access import LOCAL, NEEDS, Access, Caller, Http, Need, is_local
+from ccproxy.config import Config, KeyConfig, Secret
 from ccproxy.errors import ApiError, Reason
 
 PORT = 3456
 KEY = "a-key-of-the-operator"
+MONITORS = "a-key-of-the-monitor"
 DETAILS = "ccproxy.v1.Status.GetStatus"
+SCHEMA = "grpc.reflection.v1.ServerReflection.ServerReflectionInfo"
 USE = "ccproxy.v1.Proxy.CreateMessage"
 OPEN = "ccproxy.v1.Status.GetInfo"
 
@@ -156,6 +160,19 @@ def stranger(**headers: str | list[str]) -> Caller:
 def access(key: str | None = KEY, *, trust: bool = True) -> Access:
     """The rules with a key, or without one."""
     return Access(Config(apikey=None if key is None else Secret(key), trust_localhost=trust))
+
+
+def scoped(*keys: KeyConfig, **settings) -> Access:
+    """The rules with these keys, and a monitor's."""
+    return Access(Config(keys=[KeyConfig("grafana", "monitor", key=Secret(MONITORS)), *keys], **settings))
+
+
+def who(rules: Access, method: str, caller: Caller) -> str | Reason:
+    """Who `caller` is let in as, or why not at all."""
+    try:
+        return rules.check(method, caller)
+    except ApiError as error:
+        return error.reason
 
 
 def verdict(rules: Access, method: str, caller: Caller) -> Reason | None:
@@ -340,6 +357,66 @@ def test_a_distant_grpc_caller_is_not_local(peer: str):
     assert not is_local(over_grpc(peer))
 
 
+# All of it at once: every column can take trust away, and none can give it back.
+
+PEERS = {
+    "127.0.0.1": True,
+    "::1": True,
+    "::ffff:127.0.0.1": True,
+    "192.168.1.20": False,
+    "::ffff:192.168.1.20": False,
+}
+MARKS = {
+    (): True,
+    (("x-forwarded-for", "127.0.0.1"),): False,  # whatever it claims
+    (("forwarded", "for=127.0.0.1;host=localhost"),): False,
+    (("x_real_ip", "::1"),): False,
+}
+ORIGINS = {None: True, "http://localhost:3456": True, "http://evil.example": False}
+SITES = {None: True, "same-origin": True, "cross-site": False}
+AUTHORITIES = {"localhost:3456": True, "127.0.0.1": True, "evil.example:3456": False}
+
+Row = tuple[str, tuple[tuple[str, str], ...], str | None, str | None, str]
+COMBINATIONS: list[Row] = list(product(PEERS, MARKS, ORIGINS, SITES, AUTHORITIES))
+
+
+def combined(row: Row) -> Caller:
+    """The caller of a row."""
+    peer, marks, origin, site, host = row
+    said = {"origin": origin, "sec-fetch-site": site}
+    headers = {**dict(marks), **{name: value for name, value in said.items() if value is not None}}
+    return Caller(
+        peer,
+        "127.0.0.1",
+        {name: [value] for name, value in headers.items()},
+        Http([host], (1, 1), origin_form=True, port=PORT),
+    )
+
+
+@pytest.mark.parametrize("row", COMBINATIONS, ids=str)
+def test_trust_needs_every_column(row: Row):
+    """No mark of a stranger is made good by another one that says "this host"."""
+    peer, marks, origin, site, host = row
+    expected = all((PEERS[peer], MARKS[marks], ORIGINS[origin], SITES[site], AUTHORITIES[host]))
+
+    assert is_local(combined(row)) is expected
+
+
+def test_the_table_of_combinations_is_large_and_has_both_ends():
+    """A table whose rows all say the same would prove nothing."""
+    local = sum(is_local(combined(row)) for row in COMBINATIONS)
+
+    assert len(COMBINATIONS) >= 100
+    assert local == 3 * 1 * 2 * 2 * 2
+
+
+@pytest.mark.parametrize("claim", ["127.0.0.1", "::1", "localhost", "10.0.0.1, 127.0.0.1"])
+@pytest.mark.parametrize("name", FORWARDING)
+def test_a_header_never_makes_a_peer_local(name: str, claim: str):
+    """Everybody can write `x-forwarded-for: 127.0.0.1`."""
+    assert not is_local(Caller("203.0.113.9", "127.0.0.1", {name: [claim]}, over_http().http))
+
+
 # The key.
 
 
@@ -356,11 +433,15 @@ def test_a_distant_grpc_caller_is_not_local(peer: str):
         {"x-api-key": [KEY], "authorization": ["Basic dXNlcjpwYXNz"]},
         {"x-api-key": [KEY, KEY], "authorization": [f"Bearer {KEY}"]},
         {"x-api-key": [""], "authorization": [f"Bearer {KEY}"]},
+        {"x-ccproxy-key": [KEY]},
+        {"x-ccproxy-key": [KEY], "x-api-key": ["the provider's"], "authorization": ["Bearer the-provider's"]},
+        {"x-ccproxy-key": ["wrong"], "x-api-key": [KEY]},
+        {"x-ccproxy-key": [KEY, KEY], "x-api-key": [KEY]},
     ],
 )
-def test_the_key_in_either_header_is_enough(headers: dict[str, list[str]]):
-    """Claude Code may send both headers with different values; every one that fits is compared."""
-    assert access().has_key(over_grpc("203.0.113.9", headers))
+def test_the_key_in_any_header_is_enough(headers: dict[str, list[str]]):
+    """Claude Code may send both headers with different values, and its own token beside our key."""
+    assert who(access(), USE, over_grpc("203.0.113.9", headers)) == "apikey"
 
 
 @pytest.mark.parametrize(
@@ -386,33 +467,36 @@ def test_the_key_in_either_header_is_enough(headers: dict[str, list[str]]):
         {"x_api_key": [KEY]},
         {"api-key": [KEY]},
         {"cookie": [f"x-api-key={KEY}"]},
+        {"x-ccproxy-key": [f"Bearer {KEY}"]},
+        {"x-ccproxy-key": [KEY, KEY]},
+        {"x-ccproxy-key": ["wrong"], "x-api-key": ["wrong"], "authorization": ["Bearer wrong"]},
     ],
 )
 def test_nothing_else_is_the_key(headers: dict[str, list[str]]):
     """A header sent twice is none at all: two readers could take different ones."""
-    assert not access().has_key(over_grpc("203.0.113.9", headers))
+    assert not access().sees_details(over_grpc("203.0.113.9", headers))
 
 
 @pytest.mark.parametrize("presented", ["", "None", "anything"])
 def test_without_a_key_none_fits(presented: str):
     """Where no key is set, the empty key does not open."""
-    assert not access(None).has_key(stranger(x_api_key=presented))
+    assert not access(None).sees_details(stranger(x_api_key=presented))
 
 
 @pytest.mark.parametrize("key", ["ключ-🔑", "é", "k" * 10_000])
 def test_any_text_can_be_a_key(key: str):
     """compare_digest refuses text that is not ASCII, so digests are compared."""
-    assert access(key).has_key(stranger(x_api_key=key))
+    assert access(key).sees_details(stranger(x_api_key=key))
 
 
 def test_bytes_that_are_no_text_are_a_wrong_key():
     """Aiohttp hands such bytes over as lone surrogates; encoding them must not raise."""
-    assert not access().has_key(stranger(x_api_key="\udcff\udc80"))
+    assert not access().sees_details(stranger(x_api_key="\udcff\udc80"))
 
 
 def test_a_key_survives_the_way_through_surrogates():
     """The same bytes on both sides are the same key, also where they are not UTF-8."""
-    assert access("\udcff").has_key(stranger(x_api_key="\udcff"))
+    assert access("\udcff").sees_details(stranger(x_api_key="\udcff"))
 
 
 # What each method asks.
@@ -495,3 +579,212 @@ def test_the_refusal_repeats_nothing_of_the_caller():
         access().check(USE, stranger(x_api_key="sk-mistyped"))
 
     assert raised.value.message == "Invalid or missing API key"
+
+
+# What may be passed on.
+
+
+@pytest.mark.parametrize(
+    ("headers", "left"),
+    [
+        ({"x-api-key": [KEY]}, set()),
+        ({"authorization": [f"Bearer {KEY}"]}, set()),
+        ({"authorization": [f"bearer  {KEY}"], "x-api-key": ["sk-ant-1"]}, {"x-api-key"}),
+        ({"x-api-key": [KEY], "authorization": ["Bearer sk-ant-1"]}, {"authorization"}),
+        ({"x-api-key": [MONITORS], "x-ccproxy-key": [KEY]}, {"x-ccproxy-key"}),
+        ({"x-api-key": [KEY], "x-ccproxy-key": ["wrong"]}, {"x-ccproxy-key"}),
+        ({"x-api-key": ["sk-ant-1", KEY]}, set()),
+        ({"x-api-key": ["sk-ant-1"], "user-agent": [KEY]}, {"x-api-key", "user-agent"}),
+        ({"authorization": [f"Basic {KEY}"]}, {"authorization"}),
+        ({}, set()),
+    ],
+)
+def test_a_key_of_ours_is_not_passed_on(headers: dict[str, list[str]], left: set[str]):
+    """With `auth: client` a caller's credential goes to the provider, which must not learn our keys by mistake."""
+    rules = scoped(KeyConfig("claude-code", key=Secret(KEY)))
+
+    assert set(rules.without_keys(headers)) == left
+
+
+# Who it was.
+
+
+def test_the_key_is_told_by_its_name():
+    """Logs show who called, and never a part of the key."""
+    rules = scoped(KeyConfig("claude-code", key=Secret(KEY)))
+
+    assert who(rules, USE, stranger(x_api_key=KEY)) == "claude-code"
+
+
+def test_the_key_of_apikey_is_told_as_such():
+    """It has no name of its own."""
+    assert who(access(), USE, stranger(x_api_key=KEY)) == "apikey"
+
+
+def test_a_caller_on_this_host_is_told_as_local():
+    """There is no key to name."""
+    assert who(access(None), USE, over_http()) == LOCAL
+
+
+def test_a_key_is_told_before_the_host():
+    """It says more: who on this host it was."""
+    assert who(access(), DETAILS, over_http(x_api_key=KEY)) == "apikey"
+
+
+def test_an_open_method_names_nobody():
+    """Nobody was asked."""
+    assert who(access(), OPEN, over_http(x_api_key=KEY)) == ""
+
+
+# Scopes.
+
+
+@pytest.mark.parametrize("method", sorted(m for m, need in NEEDS.items() if need is Need.DETAILS))
+def test_a_monitor_sees_details(method: str):
+    """Health details, status, metrics: what it is for."""
+    assert who(scoped(), method, stranger(x_api_key=MONITORS)) == "grafana"
+
+
+def test_a_monitor_sees_the_details_of_health():
+    """They are asked for apart."""
+    assert scoped().sees_details(stranger(x_api_key=MONITORS))
+
+
+@pytest.mark.parametrize("others", [(), (KeyConfig("claude-code", key=Secret(KEY)),)])
+@pytest.mark.parametrize("method", sorted(m for m, need in NEEDS.items() if need in {Need.USE, Need.SCHEMA}))
+def test_a_monitor_may_do_nothing_else(method: str, others: tuple[KeyConfig, ...]):
+    """A key in a dashboard's configuration must not be worth money; 403, because the key itself is right."""
+    assert who(scoped(*others), method, stranger(x_api_key=MONITORS)) is Reason.PERMISSION_DENIED
+
+
+def test_a_monitor_is_told_what_is_missing():
+    """Else its operator would look for a wrong key."""
+    with pytest.raises(ApiError, match="scope is `monitor`, which is not enough"):
+        scoped().check(USE, stranger(x_api_key=MONITORS))
+
+
+def test_of_two_keys_the_better_one_counts():
+    """Either header may hold either key."""
+    rules = scoped(KeyConfig("claude-code", key=Secret(KEY)))
+    seen = {
+        who(rules, USE, stranger(x_api_key=first, authorization=f"Bearer {second}"))
+        for first, second in [(KEY, MONITORS), (MONITORS, KEY)]
+    }
+
+    assert seen == {"claude-code"}
+
+
+def test_a_monitors_key_does_not_close_this_host():
+    """With no key that is good for all, callers on this host are served as before."""
+    assert who(scoped(), USE, over_http()) == LOCAL
+
+
+def test_a_monitors_key_takes_nothing_away_from_this_host():
+    """As a wrong one: who leaves it out is let in."""
+    assert who(scoped(), SCHEMA, over_http(x_api_key=MONITORS)) == LOCAL
+
+
+def test_a_stranger_is_told_403_where_only_monitors_have_keys():
+    """No key that it could send would help with messages."""
+    with pytest.raises(ApiError, match="No API key with the scope `all` is configured") as raised:
+        scoped().check(USE, stranger())
+
+    assert raised.value.reason is Reason.PERMISSION_DENIED
+
+
+def test_a_stranger_is_told_401_where_a_monitors_key_would_help():
+    """It would, for details."""
+    assert who(scoped(), DETAILS, stranger()) is Reason.AUTHENTICATION_FAILED
+
+
+def test_a_monitors_key_opens_no_unknown_method():
+    """A new route is closed for it, too."""
+    assert who(scoped(), "ccproxy.v1.Status.NewMethod", stranger(x_api_key=MONITORS)) is Reason.PERMISSION_DENIED
+
+
+# Which addresses may connect.
+
+LISTED = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::ffff:172.16.0.0/108"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("10.0.0.1", True),
+        ("10.255.255.255", True),
+        ("::ffff:10.1.2.3", True),
+        ("11.0.0.1", False),
+        ("192.0.2.7", True),
+        ("192.0.2.8", False),
+        ("2001:db8::1", True),
+        ("2001:db8::1%eth0", True),
+        ("2001:db9::1", False),
+        ("172.16.0.1", True),
+        ("::ffff:172.31.255.255", True),
+        ("172.32.0.1", False),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("", False),
+        ("unix:", False),
+        ("10.0.0.1, 127.0.0.1", False),
+    ],
+)
+@pytest.mark.parametrize("method", [DETAILS, SCHEMA, USE])
+def test_only_listed_addresses_are_served(method: str, peer: str, expected: bool):  # noqa: FBT001
+    """Also with the right key, and also on this host: a tunnel's end is on this host, too."""
+    rules = Access(Config(apikey=Secret(KEY), allowed_ips=LISTED))
+    refused = who(rules, method, over_http(peer=peer, x_api_key=KEY)) is Reason.PERMISSION_DENIED
+
+    assert refused is not expected
+
+
+@pytest.mark.parametrize("method", sorted(m for m, need in NEEDS.items() if need is Need.NOTHING))
+def test_open_methods_are_open_to_every_address(method: str):
+    """The kubelet's address is in nobody's list, and a probe that is refused restarts the pod."""
+    assert who(Access(Config(allowed_ips=LISTED)), method, stranger()) == ""
+
+
+def test_an_address_outside_sees_no_details_of_health():
+    """The route is open, what it protects is not."""
+    rules = Access(Config(apikey=Secret(KEY), allowed_ips=LISTED))
+
+    assert not rules.sees_details(stranger(x_api_key=KEY))
+
+
+@pytest.mark.parametrize("name", FORWARDING)
+def test_a_header_never_makes_an_address_a_listed_one(name: str):
+    """The peer is who the connection comes from."""
+    rules = Access(Config(apikey=Secret(KEY), allowed_ips=LISTED))
+    caller = Caller("203.0.113.9", "192.0.2.1", {name: ["10.0.0.1"], "x-api-key": [KEY]}, over_http().http)
+
+    assert who(rules, USE, caller) is Reason.PERMISSION_DENIED
+
+
+def test_all_of_ipv6_is_nothing_of_ipv4():
+    """A dual-stack socket's mapped addresses are IPv4's."""
+    rules = Access(Config(apikey=Secret(KEY), allowed_ips=["::/0"]))
+
+    assert who(rules, USE, stranger(x_api_key=KEY)) is Reason.PERMISSION_DENIED
+    assert who(rules, USE, over_http(peer="2001:db8::1", x_api_key=KEY)) == "apikey"
+
+
+def test_this_host_may_be_listed():
+    """As every other address."""
+    assert who(Access(Config(allowed_ips=["127.0.0.1"])), USE, over_http()) == LOCAL
+
+
+# Keys in files.
+
+
+def test_a_keys_file_is_read_at_the_start(tmp_path: Path):
+    """A mistyped path must not start a service that nobody can use."""
+    with pytest.raises(OSError, match=r"key apikey: .*missing: No such file or directory"):
+        Access(Config(apikey_file=str(tmp_path / "missing")))
+
+
+def test_the_key_of_a_file_is_a_key(tmp_path: Path):
+    """Docker and Kubernetes mount secrets as files."""
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    (tmp_path / "key").chmod(0o600)
+
+    assert who(Access(Config(apikey_file=str(tmp_path / "key"))), USE, stranger(x_api_key=KEY)) == "apikey"
