@@ -11,20 +11,20 @@ import logging
 import os
 import platform
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 from aiohttp import web
 from msgspec import structs
 
-from ccproxy import __version__
+from ccproxy import __version__, logs
 from ccproxy.access import Access
-from ccproxy.config import PROVIDER_TYPES, Config, ProviderConfig, RouteConfig
+from ccproxy.config import Config, ProviderConfig, RouteConfig
 from ccproxy.demo import Demo
 from ccproxy.gateway import Gateway
 from ccproxy.metrics import Metrics
-from ccproxy.provider import Provider
+from ccproxy.models import Listings
 from ccproxy.providers import BY_TYPE
 from ccproxy.proxy import Proxy, shutting_down
 from ccproxy.routing import DEFAULT_ROUTE, Router
@@ -92,10 +92,22 @@ class Service:
             self.status.configured(config)
         upstreams = {}
         for provider in config.active:
-            transport = await stack.enter_async_context(HttpTransport(provider.name))
-            upstreams[provider.name] = Upstream(_provider(provider), transport)
-        self.proxy = Proxy(Router(config), upstreams, self.metrics, self.serving)
-        gateway = Gateway(self.proxy, self.status, self._access, self.metrics)
+            transport = await stack.enter_async_context(_transport(provider, config))
+            upstreams[provider.name] = Upstream(BY_TYPE[provider.kind](provider), transport)
+        limits = config.performance
+        listings = Listings()
+        self.proxy = Proxy(
+            Router(config, listings.providers_of),
+            upstreams,
+            self.metrics,
+            self.serving,
+            whole_seconds=limits.request_timeout,
+            request_log=logs.write if config.log else None,
+            listings=listings,
+        )
+        gateway = Gateway(
+            self.proxy, self.status, self._access, self.metrics, max_body_bytes=limits.max_request_body_size
+        )
         runner = gateway.runner()
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -104,7 +116,14 @@ class Service:
         self.status.listening(self.http_port)
         self._rpc: Rpc | None = None
         if config.grpc_port or config.port == 0:
-            self._rpc = Rpc(self.proxy, self.status, self._access, self.metrics, reflect=config.grpc_reflection)
+            self._rpc = Rpc(
+                self.proxy,
+                self.status,
+                self._access,
+                self.metrics,
+                reflect=config.grpc_reflection,
+                max_request_bytes=limits.max_request_body_size,
+            )
             self.grpc_port = await self._rpc.start(config.host, config.grpc_port)
             stack.push_async_callback(self._rpc.stop, 0)
         self.serving.move(Phase.SERVING, "serving")
@@ -149,11 +168,17 @@ async def running(config: Config, environ: Mapping[str, str] | None = None) -> A
         await service.start(stack)
         watch = asyncio.ensure_future(service.watch_loop())
         stack.callback(watch.cancel)
+        asyncio.get_running_loop().set_exception_handler(logs.LoopErrors())
         yield service
 
 
-async def serve(config: Config) -> None:
-    """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once."""
+async def serve(config: Config, on_ready: Callable[[Service], None] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once.
+
+    Args:
+        config: What the operator says.
+        on_ready: Is told once both edges are bound.
+    """
     asked, hurry = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -162,15 +187,19 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    async with running(config) as service:
-        _announce(service)
-        gc.collect()
-        gc.freeze()  # what start-up built lives as long as the process
-        gc.set_threshold(*GC_THRESHOLDS)
-        await asked.wait()
-        log.info("shutting down: running calls get %g s", config.shutdown_timeout)
-        await service.drain(hurry)
-    log.info("stopped")
+    with logs.configure(config) as written:
+        async with running(config) as service:
+            service.metrics.counter("ccproxy_log_dropped_total", "Lost lines.", lambda: written.dropped)
+            _announce(service)
+            if on_ready is not None:
+                on_ready(service)
+            gc.collect()
+            gc.freeze()  # what start-up built lives as long as the process
+            gc.set_threshold(*GC_THRESHOLDS)
+            await asked.wait()
+            log.info("shutting down: running calls get %g s", config.shutdown_timeout)
+            await service.drain(hurry)
+        log.info("stopped")
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
         signal.signal(number, lambda *_: os._exit(0))  # nothing is left to end but the interpreter
@@ -186,10 +215,14 @@ def with_demo(config: Config, demo: Demo) -> Config:
     return structs.replace(config, providers=providers, routes=routes)
 
 
-def _provider(config: ProviderConfig) -> Provider:
-    type_ = config.kind
-    key = None if config.api_key is None else config.api_key.reveal()
-    return BY_TYPE[type_](config.name, config.api_base_url or PROVIDER_TYPES[type_].url, key)
+def _transport(provider: ProviderConfig, config: Config) -> HttpTransport:
+    return HttpTransport(
+        provider.name,
+        proxy_url=config.proxy_url,
+        no_proxy=config.no_proxy,
+        ca_file=config.ca_file,
+        whole_seconds=config.performance.request_timeout,
+    )
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:

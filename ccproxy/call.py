@@ -27,9 +27,11 @@ class Call(Struct, kw_only=True):
         request_id: Ours; the caller sees it in `request-id`.
         body: The Anthropic request as JSON text. Over HTTP the caller's own bytes; the gRPC edge writes them
             from the message, so the core sees one form.
-        headers: As the caller sent them. Never logged, never passed on as they are.
+        headers: As the caller sent them, but for a key of ours in a place where a provider's would be. Never
+            logged, never passed on as they are.
         query: The URL's query string, as it came; empty over gRPC.
         deadline: In the loop's time (seconds), where the caller set one.
+        caller: Who was let in, for logs: the name of the key, or `local`. Never the key.
     """
 
     edge: Edge
@@ -38,6 +40,7 @@ class Call(Struct, kw_only=True):
     headers: Headers = {}
     query: str = ""
     deadline: float | None = None
+    caller: str = ""
     _head: Head | None = None
 
     def head(self) -> Head:
@@ -52,12 +55,17 @@ class Call(Struct, kw_only=True):
 
 
 class Target(Struct, frozen=True):
-    """Where a request may go. `parameters` apply where the request is silent."""
+    """Where a request may go. `parameters` apply where the request is silent; `reason` is for people."""
 
     provider: str
     model: str
     route: str
     parameters: Mapping[str, Any] = {}
+    reason: str = ""
+
+    def silent(self, head: Head) -> dict[str, Any]:
+        """The parameters that apply to a request: those it does not have, or has as null."""
+        return {k: v for k, v in self.parameters.items() if bytes(head.fields.get(k, b"null")) == b"null"}
 
 
 def deadline(headers: Headers, now: float) -> float | None:

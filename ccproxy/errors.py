@@ -169,7 +169,11 @@ def internal(error: BaseException, log: logging.Logger) -> ApiError:
     The exception's text stays out of both: nobody can promise that it holds no secret.
     """
     mark = secrets.token_hex(6)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = " <- ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames[-6:]))
-    log.error("internal error %s: %s in %s", mark, type(error).__name__, place)
+    log.error("internal error %s: %s in %s", mark, type(error).__name__, place(error))
     return ApiError(Reason.INTERNAL, f"Internal error {mark}")
+
+
+def place(error: BaseException) -> str:
+    """Where `error` comes from, innermost first; empty where it was never raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " <- ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames[-6:]))

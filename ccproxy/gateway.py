@@ -23,6 +23,7 @@ from ccproxy.call import Call, Edge, Headers, deadline
 from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, Reason, internal
 from ccproxy.ids import new_request_id, request_id
+from ccproxy.logs import Refusals
 from ccproxy.messages import Event
 from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy, Reply
@@ -47,16 +48,27 @@ log = logging.getLogger(__name__)
 
 _id = web.RequestKey("request_id", str)
 _headers: web.RequestKey[Headers] = web.RequestKey("headers", dict)
+_who = web.RequestKey("who", str)
 
 
 class Gateway:
     """The routes and what they do. `runner` serves them."""
 
-    def __init__(self, proxy: Proxy, status: Status, access: Access, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        proxy: Proxy,
+        status: Status,
+        access: Access,
+        metrics: Metrics,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
         self._proxy = proxy
         self._status = status
         self._access = access
         self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+        self._refused = Refusals(EDGE)
         openapi = resources.files("ccproxy").joinpath("openapi.json").read_text(encoding="utf-8")
         self._openapi = openapi.replace("{version}", __version__).encode()
 
@@ -82,7 +94,7 @@ class Gateway:
 
     def runner(self) -> web.AppRunner:
         """An aiohttp runner for these routes. Its sites are the caller's to start and stop."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._boundary])
+        app = web.Application(client_max_size=self._max_body_bytes, middlewares=[self._boundary])
         app.on_response_prepare.append(_sign)
         for http_method, path, method, handler in self.routes():
             app.router.add_route(http_method, path, partial(self._guarded, method, handler))
@@ -118,9 +130,10 @@ class Gateway:
 
     async def _guarded(self, method: str, handler: Handler, request: web.Request) -> web.StreamResponse:
         try:
-            self._access.check(method, _caller(request))
+            request[_who] = self._access.check(method, _caller(request))
         except ApiError as error:
             self._metrics.auth_failure(EDGE, error.reason.lower())
+            self._refused(method, error.reason)
             raise
         return await handler(request)
 
@@ -193,15 +206,16 @@ class Gateway:
         if request.content_type != "application/json" and "content-type" in headers:
             # A web page can send other types to this host without asking; JSON it cannot.
             raise ApiError(Reason.INVALID_REQUEST, "content-type: expected application/json", status=415)
-        if (request.content_length or 0) > MAX_BODY_BYTES:
-            raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, request.content_length or 0)
+        if (request.content_length or 0) > self._max_body_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, request.content_length or 0)
         return Call(
             edge=EDGE,
             request_id=request[_id],
             body=await request.read(),
-            headers=headers,
+            headers=self._access.without_keys(headers),
             query=request.query_string,
             deadline=deadline(headers, asyncio.get_running_loop().time()),
+            caller=request[_who],
         )
 
 
@@ -327,6 +341,7 @@ def _from_aiohttp(error: web.HTTPException, request: web.Request) -> ApiError:
         case web.HTTPNotFound():
             return ApiError(Reason.NOT_FOUND, "There is no such path")
         case web.HTTPRequestEntityTooLarge():
-            return ApiError(Reason.REQUEST_TOO_LARGE, f"The request body is larger than {MAX_BODY_BYTES} bytes")
+            limit = request.client_max_size
+            return ApiError(Reason.REQUEST_TOO_LARGE, f"The request body is larger than {limit} bytes")
         case _:
             return ApiError(Reason.INVALID_REQUEST, "The request cannot be read", status=error.status)

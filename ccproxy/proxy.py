@@ -16,11 +16,12 @@ from msgspec import Struct
 from ccproxy.call import Call, Target
 from ccproxy.documents import Head, decode_request, replace_members
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
+from ccproxy.logs import LoggedRequest, RequestLog
 from ccproxy.messages import PING, Usage
 from ccproxy.metrics import Measurement, Metrics
-from ccproxy.models import Catalogue
+from ccproxy.models import Catalogue, Listings
 from ccproxy.patience import Patience
-from ccproxy.provider import Exchange, Stream, printable
+from ccproxy.provider import Exchange, Stream, printable, redact_each
 from ccproxy.routing import Router
 from ccproxy.serving import Serving
 from ccproxy.sse import KEEP_ALIVE
@@ -125,13 +126,23 @@ class Proxy:
     """The Anthropic Messages API over the configured providers."""
 
     def __init__(
-        self, router: Router, upstreams: Mapping[str, Upstream], metrics: Metrics, serving: Serving
+        self,
+        router: Router,
+        upstreams: Mapping[str, Upstream],
+        metrics: Metrics,
+        serving: Serving,
+        *,
+        whole_seconds: float = WHOLE_SECONDS,
+        request_log: RequestLog | None = None,
+        listings: Listings | None = None,
     ) -> None:
         self._router = router
         self._upstreams = upstreams
         self._metrics = metrics
         self._serving = serving
-        self._catalogue = Catalogue(router, upstreams)
+        self._whole_seconds = whole_seconds
+        self._request_log = request_log
+        self._catalogue = Catalogue(router, upstreams, listings)
         self._running: set[Patience] = set()
 
     @property
@@ -150,10 +161,14 @@ class Proxy:
         Raises:
             ApiError: For every failure.
         """
-        with self._patience(call, WHOLE_SECONDS) as patience, self._counted(call, stream=False) as measurement:
+        with (
+            LoggedRequest(self._request_log, call, "create_message") as logged,
+            self._patience(call, self._whole_seconds) as patience,
+            self._counted(call, stream=False) as measurement,
+        ):
             async with AsyncExitStack() as stack:
                 head = call.head()
-                target, exchange = self._prepare(call, head, measurement)
+                target, exchange = self._prepare(call, head, measurement, logged)
                 started = asyncio.get_running_loop().time()
                 exchange, response = await self._send(stack, target, exchange, patience, stream=False)
                 body = await patience.wait(response.body)
@@ -163,7 +178,9 @@ class Proxy:
                 except UpstreamProtocolError as error:
                     raise _broken(error).by(target.provider, response.status) from error
                 measurement.succeed(**_counts(answer.usage))
-                return Reply(answer.body, self._headers(target, exchange, response))
+                headers = self._headers(target, exchange, response)
+                logged.succeed(headers, answer.usage)
+                return Reply(answer.body, headers)
 
     @asynccontextmanager
     async def stream_message(self, call: Call) -> AsyncIterator[MessageStream]:
@@ -172,16 +189,20 @@ class Proxy:
         Raises:
             ApiError: On entry, where the answer fails before it begins; from the iteration, after that.
         """
-        with self._patience(call, STREAM_SECONDS) as patience, self._counted(call, stream=True) as measurement:
+        with (
+            LoggedRequest(self._request_log, call, "stream_message") as logged,
+            self._patience(call, STREAM_SECONDS) as patience,
+            self._counted(call, stream=True) as measurement,
+        ):
             async with AsyncExitStack() as stack:
                 head = call.head()
-                target, exchange = self._prepare(call, head, measurement)
+                target, exchange = self._prepare(call, head, measurement, logged)
                 exchange, response = await self._send(stack, target, exchange, patience, stream=True)
-                stream = MessageStream(
-                    response, exchange.stream(), patience, self._headers(target, exchange, response)
-                )
+                headers = self._headers(target, exchange, response)
+                stream = MessageStream(response, exchange.stream(), patience, headers)
                 await stream.open()
                 measurement.first_event()
+                logged.first_event()
                 try:
                     yield stream
                 except ApiError as error:
@@ -191,7 +212,10 @@ class Proxy:
                 except (asyncio.CancelledError, ConnectionError, GeneratorExit):
                     measurement.abort("client", **_counts(stream.usage))
                     raise
+                finally:
+                    logged.answered(headers, stream.usage)
                 measurement.succeed(**_counts(stream.usage))
+                logged.succeed(headers, stream.usage)
 
     async def count_tokens(self, call: Call) -> Reply:
         """Counts a request's input tokens: the provider's own count where it has one, else an estimate.
@@ -199,9 +223,13 @@ class Proxy:
         Raises:
             ApiError: For every failure.
         """
-        with self._patience(call, WHOLE_SECONDS) as patience:
+        with (
+            LoggedRequest(self._request_log, call, "count_tokens") as logged,
+            self._patience(call, self._whole_seconds) as patience,
+        ):
             head = call.head()
             target = self._router.route(head)[0]
+            logged.goes_to(head.model, target)
             upstream = self._upstreams[target.provider]
             request = upstream.provider.count_request(call, head, target)
             if request is None:
@@ -213,6 +241,7 @@ class Proxy:
                 )
                 body = await patience.wait(response.body)
                 if response.status != HTTPStatus.OK:
+                    body = redact_each(body, request.secrets)
                     raise upstream.provider.error(response.status, response.headers, body)
                 try:
                     count = upstream.provider.count(body)
@@ -269,10 +298,14 @@ class Proxy:
         finally:
             measurement.fail(Reason.INTERNAL)
 
-    def _prepare(self, call: Call, head: Head, measurement: Measurement) -> tuple[Target, Exchange]:
+    def _prepare(
+        self, call: Call, head: Head, measurement: Measurement, logged: LoggedRequest
+    ) -> tuple[Target, Exchange]:
         target = self._router.route(head)[0]
+        logged.goes_to(head.model, target)
         measurement.provider, measurement.route, measurement.model = target.provider, target.route, target.model
         exchange = self._upstreams[target.provider].provider.exchange(call, head, target)
+        logged.entry.dropped = len(exchange.dropped)
         for name in exchange.dropped:
             self._metrics.dropped(target.provider, name)
         return target, exchange
@@ -291,7 +324,7 @@ class Proxy:
             self._metrics.upstream(target.provider, f"{response.status // 100}xx", loop.time() - started)
             if response.status == HTTPStatus.OK:
                 return exchange, response
-            body = await patience.wait(response.body)
+            body = redact_each(await patience.wait(response.body), exchange.request.secrets)
             error = upstream.provider.error(response.status, response.headers, body)
             again = exchange.recover(error)
             if again is None:

@@ -109,7 +109,7 @@ class Status:
                 host=config.host,
                 port=self._port,
                 providers=len(config.active),
-                api_key_configured=config.apikey is not None,
+                api_key_configured=config.has_key,
             )
         )
         response.performance.CopyFrom(
@@ -137,7 +137,7 @@ class Status:
             pid=os.getpid(),
             host=config.host,
             port=self._port,
-            api_key_configured=config.apikey is not None,
+            api_key_configured=config.has_key,
             providers=pb.ProviderSummary(count=len(names), active=names),
             build=pb.BuildInfo(version=self._build.version, commit=self._build.commit, date=self._build.date),
             demo=True if config.demo else None,

@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from ccproxy.metrics.calls import CALL_BOUNDS, Calls, Measurement, Totals
 from ccproxy.metrics.latency import Latency, LogBuckets
-from ccproxy.metrics.series import OTHER, Catalogue, Counters, Gauges, Histograms, Names
+from ccproxy.metrics.series import OTHER, Catalogue, Counters, Gauges, Histograms, Names, Sums
 
 __all__ = ["Latency", "LogBuckets", "Measurement", "Metrics", "Totals"]
 
@@ -189,6 +189,10 @@ class Metrics:
             ValueError: The name is taken.
         """
         self._catalogue.add(Gauges(name, documentation, labels, read))
+
+    def counter(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Adds a counter that its owner keeps; see `gauge`. The name ends in `_total`."""
+        self._catalogue.add(Sums(name, documentation, read))
 
     def info(self, *, version: str, commit: str, python: str, grpc: str) -> None:
         """What is running, as labels of ccproxy_build_info. Once: a second call raises ValueError."""

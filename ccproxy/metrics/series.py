@@ -141,6 +141,19 @@ class Histograms(_Labelled[Histogram]):
         return family
 
 
+class Sums:
+    """A counter without labels that its owner keeps, and is asked for at each scrape."""
+
+    def __init__(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        self.name = name
+        self._documentation = documentation
+        self._read = read
+
+    def collect(self) -> Metric:
+        """The sample as it is now."""
+        return CounterMetricFamily(self.name, self._documentation, value=self._read())
+
+
 class Gauges:
     """A gauge whose owner is asked at each scrape: there is no second copy that could differ."""
 

@@ -13,10 +13,12 @@ from ccproxy.rpc import health, reflection, services
 from ccproxy.rpc.boundary import Boundary, Handler
 from ccproxy.status import Status
 
-MAX_MESSAGE_BYTES = 33 << 20  # the HTTP limit, and room for what is not text
+MAX_REQUEST_BYTES = 32 << 20  # as over HTTP
+MARGIN_BYTES = 1 << 20  # room for what is not text
+MAX_MESSAGE_BYTES = MAX_REQUEST_BYTES + MARGIN_BYTES
+MAX_OPTION = (1 << 31) - 1  # grpc's integers
 
 OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # else a second process shares the port and nobody notices
     ("grpc.keepalive_time_ms", 60_000),
@@ -31,7 +33,16 @@ OPTIONS = (
 class Rpc:
     """The gRPC server: what it serves and where."""
 
-    def __init__(self, proxy: Proxy, status: Status, access: Access, metrics: Metrics, *, reflect: bool) -> None:
+    def __init__(
+        self,
+        proxy: Proxy,
+        status: Status,
+        access: Access,
+        metrics: Metrics,
+        *,
+        reflect: bool,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+    ) -> None:
         boundary = Boundary(access, metrics)
         by_service = {
             services.PROXY: services.ProxyService(proxy).handlers(boundary),
@@ -46,7 +57,8 @@ class Rpc:
         if reflect:
             table.update(reflection.handlers(boundary, tuple(by_service)))
         self.methods = frozenset(table)
-        self._server = grpc.aio.server(handlers=(_Table(table),), options=OPTIONS)
+        receive = ("grpc.max_receive_message_length", min(max_request_bytes + MARGIN_BYTES, MAX_OPTION))
+        self._server = grpc.aio.server(handlers=(_Table(table),), options=(*OPTIONS, receive))
 
     async def start(self, host: str, port: int) -> int:
         """Binds and serves; returns the port.

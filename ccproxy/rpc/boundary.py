@@ -15,13 +15,14 @@ from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ccproxy.access import Access, Caller
 from ccproxy.call import Call, Edge, Headers, deadline
 from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, internal
 from ccproxy.ids import request_id
+from ccproxy.logs import Refusals
 from ccproxy.metrics import Metrics
 from ccproxy.rpc import details
 
@@ -41,6 +42,8 @@ class Rpc(Struct, frozen=True):
     caller: Caller
     request_id: str
     context: Context
+    who: str = ""  # as `access` names the caller
+    headers: Headers = {}  # the caller's, without a key of ours
 
     def call(self, body: bytes = b"") -> Call:
         """The core's view of it."""
@@ -50,7 +53,14 @@ class Rpc(Struct, frozen=True):
         if remaining is not None:
             ours = now + max(remaining - DEADLINE_MARGIN_SECONDS, remaining / 2)
             wanted = ours if wanted is None else min(wanted, ours)
-        return Call(edge=EDGE, request_id=self.request_id, body=body, headers=self.caller.headers, deadline=wanted)
+        return Call(
+            edge=EDGE,
+            request_id=self.request_id,
+            body=body,
+            headers=self.headers,
+            deadline=wanted,
+            caller=self.who,
+        )
 
     async def announce(self, headers: Mapping[str, str]) -> None:
         """Sends initial metadata: the request's id, and `headers`."""
@@ -68,6 +78,7 @@ class Boundary:
     def __init__(self, access: Access, metrics: Metrics) -> None:
         self._access = access
         self._metrics = metrics
+        self._refused = Refusals(EDGE)
 
     def unary(self, method: str, handler: Unary) -> Handler:
         """A handler that answers once. `method` is the full name that `access` and the metrics know."""
@@ -106,8 +117,8 @@ class Boundary:
         headers = _headers(context)
         rpc = Rpc(Caller(peer=_address(context.peer()), local=None, headers=headers), request_id(headers), context)
         try:
-            self._check(method, rpc.caller)
-            yield rpc
+            who = self._check(method, rpc.caller)
+            yield structs.replace(rpc, who=who, headers=self._access.without_keys(headers))
             outcome = grpc.StatusCode.OK
         except ApiError as error:
             outcome = details.code(error)
@@ -120,11 +131,12 @@ class Boundary:
         finally:
             self._metrics.grpc_handled(service, name, kind, outcome.name)
 
-    def _check(self, method: str, caller: Caller) -> None:
+    def _check(self, method: str, caller: Caller) -> str:
         try:
-            self._access.check(method, caller)
+            return self._access.check(method, caller)
         except ApiError as error:
             self._metrics.auth_failure(EDGE, error.reason.lower())
+            self._refused(method, error.reason)
             raise
 
 

@@ -1,4 +1,4 @@
-"""What the README shows is what a newcomer sees: its commands run, its outputs are real."""
+"""What the README and the guide show is what a newcomer sees: their commands run, their outputs are real."""
 
 import re
 import subprocess
@@ -8,15 +8,22 @@ import msgspec
 import pytest
 from e2e.service import Service
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-COMMANDS = re.findall(r"```console\n\$ (.*?)\n(.*?)\n```", README.read_text(encoding="utf-8"), re.DOTALL)
+PROJECT = Path(__file__).resolve().parents[2]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+COMMANDS = [
+    pytest.param(command, shown, id=f"{page.name}: {command[:60]}")
+    for page in PAGES
+    for command, shown in re.findall(
+        r"```console\n\$ (.*?)\n(.*?)\n```", page.read_text(encoding="utf-8"), re.DOTALL
+    )
+]
 
 VOLATILE = {"timestamp", "uptime", "memory_mb", "goroutines", "pid", "port", "total", "success", "failed"}
 VOLATILE |= {"avg_ms", "p50_ms", "p95_ms", "p99_ms"}
 
 
-@pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command[:60] for command, _ in COMMANDS])
-def test_a_command_of_the_readme_prints_what_the_readme_shows(service: Service, command: str, shown: str):
+@pytest.mark.parametrize(("command", "shown"), COMMANDS)
+def test_a_command_prints_what_its_page_shows(service: Service, command: str, shown: str):
     """The first minute decides whether somebody trusts the rest."""
     printed = subprocess.run(
         ["bash", "-c", command.replace("http://localhost:3456", service.url)],
@@ -45,3 +52,11 @@ def steady(value: object) -> object:
     if isinstance(value, list):
         return [steady(item) for item in value]
     return re.sub(r"demo[-_][0-9a-f]{16}", "demo", value) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path):
+    """A guide with a missing page is worse than none."""
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []

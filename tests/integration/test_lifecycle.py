@@ -503,7 +503,7 @@ async def test_a_calm_end_says_little(home: Path):
         service.terminate()
         await gone(service)
 
-    assert [line.split(" ", 3)[3] for line in service.stderr.splitlines()[-2:]] == [
+    assert [msgspec.json.decode(line)["msg"] for line in service.stderr.splitlines()[-2:]] == [
         "shutting down: running calls get 30 s",
         "stopped",
     ]

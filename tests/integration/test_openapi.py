@@ -262,10 +262,10 @@ def test_every_placeholder_is_a_parameter():
 
 
 def test_security_schemes_are_known():
-    """Both headers that `access` reads."""
+    """The headers that `access` reads."""
     asked = {name for _, _, operation in operations() for scheme in operation["security"] for name in scheme}
 
-    assert asked == set(DOCUMENT["components"]["securitySchemes"]) == {"apiKey", "bearer"}
+    assert asked == set(DOCUMENT["components"]["securitySchemes"]) == {"apiKey", "bearer", "ownKey"}
 
 
 def test_the_checker_knows_every_keyword():

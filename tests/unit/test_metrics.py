@@ -477,6 +477,13 @@ def test_a_gauge_is_read_at_each_scrape(metrics: Metrics):
     assert samples(metrics, "ccproxy_upstream_circuit_state") == {("openai",): 0, ("gemini",): 2}
 
 
+def test_a_counter_may_be_kept_by_its_owner(metrics: Metrics):
+    """Lines lost by the log are counted where there is no event loop."""
+    metrics.counter("ccproxy_log_dropped_total", "Lost lines.", lambda: 3)
+
+    assert b"ccproxy_log_dropped_total 3.0" in metrics.exposition(None)[0]
+
+
 def test_a_gauge_may_have_no_labels(metrics: Metrics):
     """Draining is about the whole process."""
     metrics.gauge("ccproxy_draining", "Whether it drains.", lambda: {(): 1.0})
