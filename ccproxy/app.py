@@ -96,8 +96,9 @@ class Service:
             upstreams[provider.name] = Upstream(BY_TYPE[provider.kind](provider), transport)
         limits = config.performance
         listings = Listings()
+        self.router = Router(config, listings.providers_of)
         self.proxy = Proxy(
-            Router(config, listings.providers_of),
+            self.router,
             upstreams,
             self.metrics,
             self.serving,
@@ -257,3 +258,5 @@ def _announce(service: Service) -> None:
         log.error("No provider is configured: not ready. Add one to `providers` in the configuration.")
     else:
         log.info("providers: %s", ", ".join(provider.name for provider in config.active))
+        for line in service.router.table():
+            log.info("route %s: %s -> %s", line.rule, line.condition, line.target)
