@@ -1,0 +1,75 @@
+"""Serves in this process, until SIGTERM or SIGINT."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from msgspec import structs
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC adds lines of its own to what is reported here
+
+from ccproxy import __version__, daemon
+from ccproxy.app import Service
+from ccproxy.app import serve as serve_until_asked
+from ccproxy.cli.place import EXIT_ADDRESS, fail, state_folder
+from ccproxy.config import Loaded
+
+log = logging.getLogger(__name__)
+
+
+def serve(loaded: Loaded, named: Path | None, *, demo: bool, owner: daemon.Owner) -> None:
+    """Serves. This process has the port's lock for that time, so that `status` and `stop` find it."""
+    try:
+        with ExitStack() as stack:
+            on_ready = _enter(stack, loaded, named, demo=demo, owner=owner)
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(serve_until_asked(loaded.config, on_ready))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)  # the interpreter's end would restore the default: death
+    except daemon.AlreadyRunningError as error:
+        fail(str(error), EXIT_ADDRESS)
+    except OSError as error:
+        fail(error.strerror or str(error), EXIT_ADDRESS)
+
+
+def _enter(
+    stack: ExitStack, loaded: Loaded, named: Path | None, *, demo: bool, owner: daemon.Owner
+) -> Callable[[Service], None]:
+    """Takes the lock, and returns what completes it once the ports are bound."""
+    config = loaded.config
+    notes = [(logging.WARNING, warning) for warning in loaded.warnings]
+    held: daemon.Held | None = None
+    state = daemon.State(state_folder(), config.port)
+    log_file = config.log_file or (None if owner == "foreground" else str(state.log))
+    info = daemon.describe(
+        state, daemon.Plan(config.host, config.grpc_port, __version__, named, demo, owner, log_file)
+    )
+    if config.port != 0:  # else nobody can look for it
+        try:
+            held = stack.enter_context(daemon.hold(state, info))
+        except (OSError, daemon.NotProvenError) as error:
+            # A container may have no place to write to, and needs none.
+            notes.append((logging.INFO, f"without a lock file, status and stop do not find this process: {error}"))
+
+    def on_ready(service: Service) -> None:
+        for level, note in notes:
+            log.log(level, "%s", note)
+        if held is not None:
+            with contextlib.suppress(OSError):  # the disk is full: it serves, but `start` will not believe it
+                held.write(structs.replace(info, grpc_port=service.grpc_port, ready=True))
+
+    return on_ready
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed: 12 % less CPU on gRPC."""
+    try:
+        import uvloop  # noqa: PLC0415  # not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
