@@ -139,7 +139,9 @@ class HttpTransport:
         if self._session is None:
             raise RuntimeError("the transport is not open")
         url = URL(request.url, encoded=True)
-        proxy = None if goes_direct(url.host or "", self._no_proxy) else self._proxy
+        proxy = self._proxy
+        if proxy is not None and goes_direct(url.host or "", self._no_proxy):
+            proxy = None
         tunnelled = url.scheme == "https"  # then the proxy has a request of its own, and its headers go there
         try:
             response = await self._session.request(
