@@ -8,7 +8,7 @@ TOOLS := .tools
 ARGS ?=
 
 # The modules without input or output, and the keys: tests reach every branch of them.
-PURE := ccproxy/access.py,ccproxy/blocks.py,ccproxy/call.py,ccproxy/documents.py,ccproxy/errors.py,ccproxy/explain.py,ccproxy/keys.py,ccproxy/messages.py,ccproxy/metrics/*,ccproxy/provider.py,ccproxy/providers/*,ccproxy/routing.py,ccproxy/sse.py,ccproxy/tokens.py
+PURE := ccproxy/access.py,ccproxy/blocks.py,ccproxy/call.py,ccproxy/carrier.py,ccproxy/documents.py,ccproxy/errors.py,ccproxy/explain.py,ccproxy/keys.py,ccproxy/messages.py,ccproxy/metrics/*,ccproxy/provider.py,ccproxy/providers/*,ccproxy/routing.py,ccproxy/sse.py,ccproxy/tokens.py
 
 .PHONY: help run test check format lint types imports drift buf fix proto reference fuzz bench build lock tools clean
 
