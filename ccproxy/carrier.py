@@ -1,7 +1,7 @@
 """Reasoning state of other providers, carried in the `signature` of a thinking block (decision D8).
 
-A provider's opaque state must come back to it in later turns. Anthropic's clients keep thinking blocks byte for byte,
-so it travels with the conversation: it survives restarts, replicas and fallbacks without a store.
+Anthropic's clients keep thinking blocks byte for byte, so a provider's opaque state, which must come back to it in
+later turns, travels with the conversation: it survives restarts, replicas and fallbacks without a store.
 
     ccp1.<base64url of {"p": provider type, "m": model, "t": kind, "d": data}>
 """
