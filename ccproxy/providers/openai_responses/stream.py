@@ -117,7 +117,7 @@ class ResponsesStream:
                 self._step(event)
 
     def _step(self, event: StreamEvent) -> None:
-        """What begins and ends; all else is progress, and tools that the provider runs."""
+        """What begins and ends."""
         match event.type:
             case "response.output_item.added":
                 self._added(event)
@@ -127,6 +127,8 @@ class ResponsesStream:
                 self._part = _NEW_PART
             case "response.completed" | "response.incomplete" | "response.failed":
                 self._end(event.response)
+            case _:
+                pass  # progress, and tools that the provider runs
 
     def _say(self, text: str) -> None:
         self._writer.text(self._stops.feed(text))
