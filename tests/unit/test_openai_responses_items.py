@@ -115,7 +115,7 @@ def test_reasoning_is_read_by_the_family(model: str):
 
 
 def test_reasoning_is_never_alone():
-    """ "provided without its required following item" is a 400."""
+    """A 400: "provided without its required following item"."""
     turns = (user(said("hi")), assistant(said("hello"), thinking()), user(said("and?")))
 
     assert "reasoning" not in [item["type"] for item in items(*turns)]
@@ -144,7 +144,7 @@ def test_neighbouring_turns_of_the_user_become_one():
 
 
 def test_a_call_without_a_result_gets_one():
-    """ "No tool output found for function call" is a 400."""
+    """A 400: "No tool output found for function call"."""
     found = items(user(said("hi")), assistant(CALL), user(said("never mind")))
 
     assert found[2] == {
