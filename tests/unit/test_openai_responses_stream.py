@@ -311,7 +311,6 @@ def test_a_json_error_in_place_of_a_stream_is_an_error():
     [
         b"data: 1\n\n",
         b"data: \xff\n\n",
-        b'data: {"type":"response.created","response":1}\n\n',
         event("output_text.delta", delta=1),
         event("output_text.delta"),
         b'data: {"type":"response.output_text.delta","delta":"\xff"}\n\n',
@@ -323,12 +322,18 @@ def test_a_json_error_in_place_of_a_stream_is_an_error():
         event("completed"),
         event("completed", response=response(status="in_progress")),
     ],
-    ids=range(13),
+    ids=range(12),
 )
 def test_what_is_no_stream_breaks_the_protocol(frame: bytes):
     """And no other failure."""
     with pytest.raises(UpstreamProtocolError):
         streamed(frame, END)
+
+
+def test_a_beginning_that_is_none_breaks_the_protocol():
+    """The message would have no id."""
+    with pytest.raises(UpstreamProtocolError):
+        streaming().feed(event("created", response=1))
 
 
 def test_broken_arguments_break_the_protocol():
