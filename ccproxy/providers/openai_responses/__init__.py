@@ -35,7 +35,7 @@ from ccproxy.providers.openai_responses.wire import InputTokens, ReasoningConfig
 
 __all__ = ["OpenAIResponses", "ResponsesExchange", "ResponsesStream"]
 
-_STATE_REFUSED = re.compile(r"encrypted[ _]content|of type 'reasoning'|required 'reasoning' item")
+_STATE_REFUSED = re.compile(r"encrypted[ _]content|of type 'reasoning'")
 _SUMMARY_REFUSED = re.compile(r"reasoning summar|reasoning\.summary")
 
 

@@ -5,6 +5,7 @@ items is kept; items of tools that the provider runs are never asked for and not
 """
 
 from collections.abc import Mapping
+from typing import assert_never
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -124,6 +125,8 @@ class _Writer:
                 self._thought(item)
             case None:
                 pass  # of a tool that the provider runs
+            case _:
+                assert_never(item)
 
     def text(self, text: str) -> None:
         """Text goes on."""
