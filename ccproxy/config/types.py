@@ -90,6 +90,8 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
         api_key_file: A file whose first line is the key.
         auth: `key` sends the provider's key. `client` (Anthropic only) sends the caller's own key or token, to
             this provider and nowhere else.
+        api: Which of OpenAI's two wires is spoken: `chat`, `responses`, or `auto`: Responses at OpenAI's own
+            hosts for the models that need it (gpt-5 and later, the o-series, codex), else Chat Completions.
         models: Its models. Named here, they are routed to it and shown in `/v1/models`.
         default_model: The model for names that are not its own, such as a Claude model's at OpenAI.
         enabled: Whether it is used.
@@ -101,6 +103,7 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
     api_key: Secret | None = None
     api_key_file: str = ""
     auth: Literal["key", "client"] = "key"
+    api: Literal["auto", "chat", "responses"] = "auto"
     models: list[str] = []
     default_model: str = ""
     enabled: bool = True

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from ccproxy.config import PROVIDER_TYPES, ProviderConfig
 from ccproxy.provider import Provider
 from ccproxy.providers.anthropic import Anthropic
-from ccproxy.providers.openai_chat import OpenAIChat
+from ccproxy.providers.openai import OpenAI
 
 
 def _anthropic(config: ProviderConfig) -> Provider:
@@ -13,7 +13,7 @@ def _anthropic(config: ProviderConfig) -> Provider:
 
 
 def _openai(config: ProviderConfig) -> Provider:
-    return OpenAIChat(config.name, _url(config), _key(config))
+    return OpenAI(config.name, _url(config), _key(config), config.api)
 
 
 def _url(config: ProviderConfig) -> str:

@@ -3,6 +3,7 @@
     request    parameters           history    the conversation        tools      tools and their names
     reasoning  what models accept   answer     a whole answer          stream     a streamed one
     failures   errors               wire       the types on the wire   stop_sequences
+    body       the bytes of a stream
 
 Sources: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22), types of the `openai` SDK 3.54.
 """
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from ccproxy import __version__
 from ccproxy.call import Call, Target
@@ -44,6 +46,11 @@ class OpenAIChat:
 
     A base URL without a path gets `/v1`; one with a path is taken as it is. Without a dialect the host decides:
     OpenAI's own are `OPENAI`, all others `COMPATIBLE`.
+
+    Attributes:
+        name: The operator's name for it.
+        failures: Makes its errors.
+        dialect: How it differs from OpenAI's own.
     """
 
     def __init__(self, name: str, base_url: str, api_key: str | None, dialect: Dialect | None = None) -> None:
@@ -51,8 +58,8 @@ class OpenAIChat:
         url = urlsplit(base_url)
         self._url = base_url.rstrip("/") + ("" if url.path.strip("/") else "/v1")
         self._key = api_key
-        self._failures = Failures(name, api_key)
-        self._dialect = dialect or _dialect_of(url.hostname or "")
+        self.failures = Failures(name, api_key)
+        self.dialect = dialect or _dialect_of(url.hostname or "")
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.name!r}, {self._url!r})"
@@ -62,15 +69,15 @@ class OpenAIChat:
         refuse_thread(head)
         request = read(call, head, target)
         old_client = OLD_VERSION in call.headers.get("anthropic-version", ())
-        body, dropped = translate(request, head, target.model, self._dialect, old_client=old_client)
-        sent = UpstreamRequest(
-            "POST",
-            self._url + "/chat/completions",
-            self._headers("text/event-stream" if head.stream else "application/json"),
-            msgspec.json.encode(body),
-        )
-        want = answer.expected(request, head.model, renamed(request), self._failures)
+        body, dropped = translate(request, head, target.model, self.dialect, old_client=old_client)
+        sent = self.post("/chat/completions", body, stream=head.stream)
+        want = answer.expected(request, head.model, renamed(request), self.failures)
         return ChatExchange(sent, tuple(sorted(dropped)), want)
+
+    def post(self, path: str, body: Struct, *, stream: bool) -> UpstreamRequest:
+        """A request to one of the server's paths."""
+        accept = "text/event-stream" if stream else "application/json"
+        return UpstreamRequest("POST", self._url + path, self._headers(accept), msgspec.json.encode(body))
 
     def _headers(self, accept: str) -> dict[str, str]:
         headers = {
@@ -85,7 +92,7 @@ class OpenAIChat:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         """What a status that is not 200 means; see `Provider.error`."""
-        return self._failures.answered(status, headers, body)
+        return self.failures.answered(status, headers, body)
 
     def reply_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The rate limits, but for the times: telling those needs a clock."""

@@ -43,6 +43,9 @@ _STATUS_OF = {
 }
 """The status that an error would have had, by its code or type, where it comes inside an answer."""
 
+_ABOUT_THE_REQUEST = re.compile(r"invalid_prompt|image|policy|misalignment")
+"""The codes with which a response of the Responses API fails for what it was asked."""
+
 
 class Problem(Struct, frozen=True):
     """An error as the provider tells it; empty where it does not. A number as `code` becomes text."""
@@ -56,6 +59,8 @@ class Problem(Struct, frozen=True):
         """The HTTP status of an error that came inside an answer. OpenRouter's codes are statuses."""
         if re.fullmatch(r"[45]\d\d", self.code):
             return int(self.code)
+        if _ABOUT_THE_REQUEST.search(self.code):
+            return 400
         return _STATUS_OF.get(self.code) or _STATUS_OF.get(self.type) or 500
 
 

@@ -61,32 +61,34 @@ def conversation(request: Request, role: str, dropped: set[str]) -> list[ChatMes
         dropped: Gets the path of what cannot be said.
     """
     writer = _Writer(role, dropped)
-    writer.system(_system_blocks(request))
-    for answer, others in _steps(request.messages):
+    writer.system(system_blocks(request))
+    for answer, others in steps(request.messages):
         writer.step(answer, others)
     return [_plain(message) for message in writer.messages]
 
 
-def _system_blocks(request: Request) -> list[Text]:
+def system_blocks(request: Request) -> list[Text]:
+    """The system prompt, without Claude Code's attribution."""
     system = request.system or []
     blocks = [Text(system)] if isinstance(system, str) else system
     return blocks[1:] if blocks and blocks[0].text.startswith(BILLING_HEADER) else blocks
 
 
-def _blocks(turn: Turn) -> list[Block]:
+def blocks_of(turn: Turn) -> list[Block]:
+    """What a turn holds."""
     return [Text(turn.content)] if isinstance(turn.content, str) else turn.content
 
 
-def _steps(turns: Iterable[Turn]) -> list[tuple[list[Block], list[Turn]]]:
+def steps(turns: Iterable[Turn]) -> list[tuple[list[Block], list[Turn]]]:
     """The turns as steps: what the assistant said (neighbours joined), and all that came before it spoke again."""
     steps: list[tuple[list[Block], list[Turn]]] = [([], [])]
     for turn in turns:
         if turn.role != "assistant":
             steps[-1][1].append(turn)
         elif steps[-1][1]:
-            steps.append(([*_blocks(turn)], []))
+            steps.append(([*blocks_of(turn)], []))
         else:
-            steps[-1][0].extend(_blocks(turn))
+            steps[-1][0].extend(blocks_of(turn))
     return steps
 
 
@@ -112,7 +114,7 @@ class _Writer:
             self.messages.append(ChatMessage("assistant", text))
         used = self._results(calls, others)
         for turn in others:
-            rest = [block for block in _blocks(turn) if id(block) not in used]
+            rest = [block for block in blocks_of(turn) if id(block) not in used]
             if turn.role == "system":
                 self.system(rest)
             elif rest:
@@ -122,7 +124,7 @@ class _Writer:
         """Answers every call; returns the identities of the result blocks used."""
         results: dict[str, ToolResult] = {}
         for turn in others:
-            for block in _blocks(turn):
+            for block in blocks_of(turn):
                 if isinstance(block, ToolResult):
                     results.setdefault(block.tool_use_id, block)
         attached: list[Part] = []
@@ -134,7 +136,7 @@ class _Writer:
             else:
                 used.add(id(result))
                 content = self._result(result, attached)
-            self.messages.append(ChatMessage("tool", content, tool_call_id=_call_id(call.id)))
+            self.messages.append(ChatMessage("tool", content, tool_call_id=call_id(call.id)))
         self._user(attached)
         return used
 
@@ -178,7 +180,7 @@ class _Writer:
                 case Document():
                     parts += self._document(block)
                 case SearchResult():
-                    parts.append(TextPart(_search_result(block)))
+                    parts.append(TextPart(search_result(block)))
                 case ToolResult():  # of no call that the model made
                     orphan: list[Part] = []
                     text = f"Result of an earlier tool call: {self._result(block, orphan)}"
@@ -197,7 +199,7 @@ class _Writer:
             case UrlSource():
                 return [ImagePart(ImageUrl(source.url))]
             case FileSource() | Unknown():
-                self._dropped.add(f"messages.content.image.{_kind(source)}")
+                self._dropped.add(f"messages.content.image.{kind(source)}")
                 return []
             case _:
                 assert_never(source)
@@ -208,36 +210,39 @@ class _Writer:
             self._dropped.add("messages.content.document.citations")
         match source:
             case TextSource():
-                return [TextPart(f"{_opening(document)}{source.data}</document>")]
+                return [TextPart(f"{opening(document)}{source.data}</document>")]
             case ContentSource():
                 content = source.content
                 inner = self._parts([Text(content)] if isinstance(content, str) else content)
-                return [TextPart(_opening(document)), *inner, TextPart("</document>")]
+                return [TextPart(opening(document)), *inner, TextPart("</document>")]
             case Base64Source(media_type="application/pdf"):
                 if document.context:
                     self._dropped.add("messages.content.document.context")
                 name = (document.title or "document").removesuffix(".pdf") + ".pdf"
                 return [FilePart(File(name, f"data:application/pdf;base64,{source.data}"))]
             case Base64Source() | UrlSource() | FileSource() | Unknown():
-                self._dropped.add(f"messages.content.document.{_kind(source)}")
+                self._dropped.add(f"messages.content.document.{kind(source)}")
                 return []
             case _:
                 assert_never(source)
 
     def _drop(self, block: Block) -> None:
-        self._dropped.add(f"messages.content.{_kind(block)}")
+        self._dropped.add(f"messages.content.{kind(block)}")
 
 
-def _kind(block: Block | Base64Source | UrlSource | FileSource) -> str:
+def kind(block: Block | Base64Source | UrlSource | FileSource) -> str:
+    """The name of a block's or a source's type."""
     return block.name if isinstance(block, Unknown) else str(block.__struct_config__.tag)
 
 
-def _opening(document: Document) -> str:
+def opening(document: Document) -> str:
+    """The tag before a document's text."""
     attributes = {"title": document.title, "context": document.context}
     return f"<document{''.join(_attribute(k, v) for k, v in attributes.items() if v)}>"
 
 
-def _search_result(result: SearchResult) -> str:
+def search_result(result: SearchResult) -> str:
+    """A search result as text."""
     text = "\n".join(text.text for text in result.content)
     attributes = _attribute("source", result.source) + _attribute("title", result.title)
     return f"<search_result{attributes}>{text}</search_result>"
@@ -248,10 +253,10 @@ def _attribute(name: str, value: str) -> str:
 
 
 def _call(call: ToolUse) -> Call:
-    return Call(_call_id(call.id), CalledFunction(upstream_name(call.name), bytes(call.input).decode()))
+    return Call(call_id(call.id), CalledFunction(upstream_name(call.name), bytes(call.input).decode()))
 
 
-def _call_id(id: str) -> str:  # noqa: A002  # Anthropic's word
+def call_id(id: str) -> str:  # noqa: A002  # Anthropic's word
     """`id`, shortened in the same way in the call and its result where it is too long."""
     if len(id) <= MAX_CALL_ID:
         return id

@@ -8,7 +8,7 @@ import hashlib
 from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct
 
 from ccproxy.call import Call, Target
 from ccproxy.documents import TOO_DEEP, Head, decode_request, invalid, replace_members
@@ -78,17 +78,22 @@ def translate(
     Raises:
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
-    dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
-    if any(b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools")):
-        dropped.add("cache_control")
-    declared = bytes(head.fields.get("tools", b""))
-    dropped |= {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
+    dropped = unsayable(head)
     try:
         return _translate(request, head, model, dialect, dropped, old_client=old_client), dropped
     except UnicodeDecodeError as error:
         raise invalid("The request body is not valid JSON: it is not UTF-8") from error
     except RecursionError as error:
         raise invalid(TOO_DEEP) from error
+
+
+def unsayable(head: Head) -> set[str]:
+    """The paths of what no OpenAI wire has a word for."""
+    dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
+    if any(b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools")):
+        dropped.add("cache_control")
+    declared = bytes(head.fields.get("tools", b""))
+    return dropped | {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
 
 
 def _translate(
@@ -104,13 +109,13 @@ def _translate(
         limit: max(request.max_tokens, 1),
         **_tool_use(request, functions, dropped),
         **_thinking(request, model, dropped, tools=bool(functions), old_client=old_client),
-        **_extras(request, dialect, dropped),
+        **extras(request, dialect, dropped),
     }
     if head.stream:
         members |= {"stream": True, "stream_options": StreamOptions(include_usage=True)}
-    return ChatRequest(
-        model=model, messages=messages, response_format=_response_format(request, head, dropped), **members
-    )
+    if schema := wanted_schema(request, head, dropped):
+        members["response_format"] = ResponseFormat(schema)
+    return ChatRequest(model=model, messages=messages, **members)
 
 
 def _tool_use(request: Request, functions: list[FunctionTool], dropped: set[str]) -> dict[str, Any]:
@@ -152,7 +157,8 @@ def _thinking(request: Request, model: str, dropped: set[str], *, tools: bool, o
     return members
 
 
-def _extras(request: Request, dialect: Dialect, dropped: set[str]) -> dict[str, Any]:
+def extras(request: Request, dialect: Dialect, dropped: set[str]) -> dict[str, Any]:
+    """What is not known to every server."""
     members: dict[str, Any] = {}
     if request.metadata is not None and request.metadata.user_id:
         digest = hashlib.sha256(request.metadata.user_id.encode()).hexdigest()
@@ -171,20 +177,20 @@ class _Format(Struct, frozen=True):
     schema: Raw
 
 
-def _response_format(request: Request, head: Head, dropped: set[str]) -> ResponseFormat | UnsetType:
+def wanted_schema(request: Request, head: Head, dropped: set[str]) -> JsonSchema | None:
     """Structured output; `output_format` is its older, top-level name."""
     raw = ABSENT if request.output_config is None else request.output_config.format
     path = "output_config.format"
     if bytes(raw) in {b"", _NULL}:
         raw, path = head.fields.get("output_format", ABSENT), "output_format"
     if bytes(raw) in {b"", _NULL}:
-        return UNSET
+        return None
     try:
         format = msgspec.json.decode(raw, type=_Format)  # noqa: A001  # Anthropic's word
     except msgspec.DecodeError as error:
         raise invalid(f"{path}: a type and a schema are required") from error
     if format.type != "json_schema":
         dropped.add(path)
-        return UNSET
+        return None
     strict = True if satisfies_strict(format.schema) else UNSET
-    return ResponseFormat(JsonSchema(name="output", schema=format.schema, strict=strict))
+    return JsonSchema(name="output", schema=format.schema, strict=strict)

@@ -21,7 +21,7 @@ from ccproxy.providers.openai_chat.answer import (
     stop_reason,
     usage_of,
 )
-from ccproxy.providers.openai_chat.failures import problem
+from ccproxy.providers.openai_chat.body import Body
 from ccproxy.providers.openai_chat.stop_sequences import StopSequences
 from ccproxy.providers.openai_chat.wire import CallPiece, Chunk, Delta, StreamChoice
 
@@ -33,11 +33,9 @@ class ChatStream:
 
     def __init__(self, want: Expected) -> None:
         self._want = want
-        self._decoder = sse.Decoder()
+        self._body = Body(want.failures)
         self._writer = BlockWriter(want.names)
         self._stops = StopSequences(want.stop_sequences)
-        self._document: bytearray | None = None  # a JSON document that came in place of a stream
-        self._is_stream = False
         self._begun = False
         self._ids = CallIds("")
         self._keys: dict[int, int] = {}  # the provider's index -> the key of its newest call
@@ -63,37 +61,16 @@ class ChatStream:
 
     def feed(self, chunk: bytes) -> None:
         """Takes bytes cut anywhere; see `Stream.feed`."""
-        if self._is_stream or not self._is_document(chunk):
-            self._read(self._decoder.feed(chunk))
+        self._read(self._body.feed(chunk))
 
     def close(self) -> None:
         """Takes note that the upstream has ended; see `Stream.close`."""
-        if self._document is not None:
-            raise self._failure_of_document(bytes(self._document))
-        self._read(self._decoder.close())
+        self._read(self._body.close())
         if self._writer.finished:
             return
         if self._finish is None:
             raise UpstreamProtocolError("the stream ended early")
         self._end()
-
-    def _is_document(self, chunk: bytes) -> bool:
-        """Keeps what comes if it is JSON: servers answer so where they refuse with status 200."""
-        if self._document is None:
-            start = chunk.lstrip()[:1]
-            if start != b"{":
-                self._is_stream = start != b""
-                return False
-            self._document = bytearray()
-        self._document += chunk
-        if len(self._document) > sse.MAX_FRAME_BYTES:
-            raise UpstreamProtocolError("the answer is no stream")
-        return True
-
-    def _failure_of_document(self, document: bytes) -> Exception:
-        if problem(document).message:
-            return self._want.failures.inside(document)
-        return UpstreamProtocolError("the answer is no stream")
 
     def _read(self, events: list[sse.ServerSentEvent]) -> None:
         for event in events:

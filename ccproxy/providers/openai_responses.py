@@ -1,1 +1,0 @@
-"""OpenAI Responses. Its room in the layout: a dialect beside Chat Completions (decision D7)."""

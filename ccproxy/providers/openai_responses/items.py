@@ -1,0 +1,275 @@
+"""The conversation: Anthropic's turns as input items, in order.
+
+A call's output may come anywhere after it, but each call needs one. Reasoning goes back unchanged before the item
+that it preceded: alone it is refused ("Item 'rs_…' of type 'reasoning' was provided without its required following
+item"), and so is reasoning that another model encrypted.
+
+Sources: https://platform.openai.com/docs/guides/reasoning and /docs/guides/function-calling (read 2026-11-22).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+import msgspec
+from msgspec import Raw
+
+from ccproxy import carrier
+from ccproxy.carrier import Carried
+from ccproxy.messages import (
+    Base64Source,
+    Block,
+    ContentSource,
+    Document,
+    FileSource,
+    Image,
+    RedactedThinking,
+    Request,
+    SearchResult,
+    Text,
+    TextSource,
+    Thinking,
+    ToolResult,
+    ToolUse,
+    Turn,
+    Unknown,
+    UrlSource,
+)
+from ccproxy.providers.openai_chat.history import (
+    INTERRUPTED,
+    NO_OUTPUT,
+    OMITTED,
+    blocks_of,
+    call_id,
+    kind,
+    opening,
+    search_result,
+    steps,
+    system_blocks,
+)
+from ccproxy.providers.openai_chat.tools import upstream_name
+from ccproxy.providers.openai_responses.wire import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputFile,
+    InputImage,
+    InputItem,
+    InputMessage,
+    InputText,
+    OutputText,
+    Part,
+    Reasoning,
+)
+
+PROVIDER = "openai"  # in the carrier: who made the state
+KIND = "reasoning"
+
+_FAMILY = re.compile(r"gpt-[\d.]+|o\d+|codex")
+
+
+def signature(model: str, reasoning: Reasoning) -> str:
+    """The signature that carries reasoning of `model` through the caller's conversation."""
+    return carrier.pack(Carried(PROVIDER, model, KIND, Raw(msgspec.json.encode(reasoning))))
+
+
+def reasoning_of(text: str, model: str) -> Reasoning | None:
+    """The reasoning that a signature carries, where `model` can read it."""
+    carried = carrier.unpack(text)
+    if carried is None or (carried.provider, carried.kind) != (PROVIDER, KIND):
+        return None
+    if _family(carried.model) != _family(model):
+        return None
+    try:
+        return msgspec.json.decode(carried.data, type=Reasoning)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _family(model: str) -> str:
+    match = _FAMILY.match(model)
+    return match[0] if match else model
+
+
+def instructions(request: Request, dropped: set[str]) -> str:
+    """The system prompt; empty where there is none."""
+    return _Writer("", "", dropped).text(system_blocks(request))
+
+
+def conversation(request: Request, model: str, role: str, dropped: set[str]) -> list[InputItem]:
+    """All items.
+
+    Args:
+        request: The caller's request.
+        model: The model that is to read them.
+        role: What a system message in the middle is called: "system" or "developer".
+        dropped: Gets the path of what cannot be said.
+    """
+    writer = _Writer(model, role, dropped)
+    for answer, others in steps(request.messages):
+        writer.answer(answer)
+        used = writer.outputs(answer, others)
+        for turn in others:
+            writer.turn(turn, used)
+    return writer.items
+
+
+def without_reasoning(items: Sequence[InputItem]) -> list[InputItem]:
+    """The conversation without state that a server refuses."""
+    return [item for item in items if not isinstance(item, Reasoning)]
+
+
+class _Writer:
+    """Writes the items."""
+
+    def __init__(self, model: str, role: str, dropped: set[str]) -> None:
+        self.items: list[InputItem] = []
+        self._model = model
+        self._role = role
+        self._dropped = dropped
+
+    def answer(self, blocks: Iterable[Block]) -> None:
+        """What the assistant said; reasoning waits for the item that it belongs to."""
+        pending: list[InputItem] = []
+        for block in blocks:
+            item: InputItem
+            match block:
+                case Thinking():
+                    reasoning = reasoning_of(block.signature, self._model)
+                    if reasoning is None:
+                        self._drop(block)
+                    else:
+                        pending.append(reasoning)
+                    continue
+                case Text():
+                    if not block.text:
+                        continue
+                    item = InputMessage("assistant", [OutputText(block.text)])
+                case ToolUse():
+                    arguments = bytes(block.input).decode()
+                    item = FunctionCall(call_id(block.id), upstream_name(block.name), arguments)
+                case Image() | Document() | RedactedThinking() | ToolResult() | SearchResult() | Unknown():
+                    self._drop(block)
+                    continue
+                case _:
+                    assert_never(block)
+            self.items += [*pending, item]
+            pending.clear()
+        if pending:
+            self._dropped.add("messages.content.thinking")
+
+    def outputs(self, answer: Iterable[Block], others: Iterable[Turn]) -> set[int]:
+        """Answers every call; returns the identities of the result blocks used."""
+        results: dict[str, ToolResult] = {}
+        for turn in others:
+            for block in blocks_of(turn):
+                if isinstance(block, ToolResult):
+                    results.setdefault(block.tool_use_id, block)
+        used = set()
+        for call in answer:
+            if not isinstance(call, ToolUse):
+                continue
+            result = results.get(call.id)
+            output: str | list[Part] = INTERRUPTED
+            if result is not None:
+                used.add(id(result))
+                output = self._output(result)
+            self.items.append(FunctionCallOutput(call_id(call.id), output))
+        return used
+
+    def turn(self, turn: Turn, used: set[int]) -> None:
+        """What came before the assistant spoke again, but for the results in `used`."""
+        rest = [block for block in blocks_of(turn) if id(block) not in used]
+        if turn.role == "system":
+            if text := self.text(rest):
+                self.items.append(InputMessage(self._role, [InputText(text)]))
+        elif rest:
+            self._user(self._parts(rest) or [InputText(OMITTED)])
+
+    def text(self, blocks: Iterable[Block]) -> str:
+        """The text of a place that takes only text."""
+        texts = []
+        for block in blocks:
+            if isinstance(block, Text):
+                texts.append(block.text)
+            else:
+                self._drop(block)
+        return "\n\n".join(text for text in texts if text)
+
+    def _user(self, parts: Sequence[Part]) -> None:
+        last = self.items[-1] if self.items else None
+        if isinstance(last, InputMessage) and last.role == "user":
+            last.content.extend(parts)
+        else:
+            self.items.append(InputMessage("user", [*parts]))
+
+    def _output(self, result: ToolResult) -> str | list[Part]:
+        """A result: as text where it is only that, the form that every server takes."""
+        content = result.content or ""
+        parts = self._parts([Text(content)] if isinstance(content, str) else content)
+        texts = [part.text for part in parts if isinstance(part, InputText)]
+        if len(texts) < len(parts):
+            return [InputText("Error:"), *parts] if result.is_error else parts
+        text = "\n".join(texts) or NO_OUTPUT
+        return f"Error: {text}" if result.is_error else text
+
+    def _parts(self, blocks: Iterable[Block]) -> list[Part]:
+        parts: list[Part] = []
+        for block in blocks:
+            match block:
+                case Text():
+                    parts += [InputText(block.text)] if block.text else []
+                case Image():
+                    parts += self._image(block)
+                case Document():
+                    parts += self._document(block)
+                case SearchResult():
+                    parts.append(InputText(search_result(block)))
+                case ToolResult():  # of no call that the model made
+                    parts.append(InputText("Result of an earlier tool call:"))
+                    output = self._output(block)
+                    parts += [InputText(output)] if isinstance(output, str) else output
+                case Thinking() | RedactedThinking() | ToolUse() | Unknown():
+                    self._drop(block)
+                case _:
+                    assert_never(block)
+        return parts
+
+    def _image(self, image: Image) -> list[Part]:
+        source = image.source
+        match source:
+            case Base64Source():
+                return [InputImage(f"data:{source.media_type};base64,{source.data}")]
+            case UrlSource():
+                return [InputImage(source.url)]
+            case FileSource() | Unknown():
+                self._dropped.add(f"messages.content.image.{kind(source)}")
+                return []
+            case _:
+                assert_never(source)
+
+    def _document(self, document: Document) -> list[Part]:
+        source = document.source
+        if document.citations is not None and document.citations.enabled:
+            self._dropped.add("messages.content.document.citations")
+        if document.context and isinstance(source, Base64Source | UrlSource):
+            self._dropped.add("messages.content.document.context")
+        match source:
+            case TextSource():
+                return [InputText(f"{opening(document)}{source.data}</document>")]
+            case ContentSource():
+                content = source.content
+                inner = self._parts([Text(content)] if isinstance(content, str) else content)
+                return [InputText(opening(document)), *inner, InputText("</document>")]
+            case Base64Source(media_type="application/pdf"):
+                name = (document.title or "document").removesuffix(".pdf") + ".pdf"
+                return [InputFile(filename=name, file_data=f"data:application/pdf;base64,{source.data}")]
+            case UrlSource():
+                return [InputFile(file_url=source.url)]
+            case Base64Source() | FileSource() | Unknown():
+                self._dropped.add(f"messages.content.document.{kind(source)}")
+                return []
+            case _:
+                assert_never(source)
+
+    def _drop(self, block: Block) -> None:
+        self._dropped.add(f"messages.content.{kind(block)}")

@@ -1,0 +1,154 @@
+"""The request: Anthropic's parameters as parameters of the Responses API.
+
+Source: https://platform.openai.com/docs/api-reference/responses/create (read 2026-11-22). What cannot be said is
+named by its path in `dropped`, as for Chat Completions.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from ccproxy.documents import TOO_DEEP, Head, invalid
+from ccproxy.messages import EMPTY_OBJECT, Request
+from ccproxy.providers.openai_chat import reasoning, tools
+from ccproxy.providers.openai_chat.request import Dialect, extras, unsayable, wanted_schema
+from ccproxy.providers.openai_chat.wire import FunctionTool as ChatTool
+from ccproxy.providers.openai_responses.items import conversation, instructions
+from ccproxy.providers.openai_responses.wire import (
+    CountRequest,
+    Format,
+    FunctionTool,
+    NamedTool,
+    ReasoningConfig,
+    ResponsesRequest,
+    TextConfig,
+)
+
+MIN_OUTPUT_TOKENS = 16  # "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16"
+
+ENCRYPTED = "reasoning.encrypted_content"  # what does not reason refuses to be asked for it
+
+SESSION_HEADER = "x-claude-code-session-id"
+
+
+def translate(
+    request: Request, head: Head, model: str, dialect: Dialect, *, old_client: bool, session: str = ""
+) -> tuple[ResponsesRequest, set[str]]:
+    """The request to send, and the paths of what it cannot say.
+
+    Args:
+        request: The caller's request.
+        head: The same, unopened.
+        model: The model by the provider's name.
+        dialect: How the server differs from OpenAI's own.
+        old_client: Whether the caller speaks API version 2023-06-01.
+        session: The caller's session, where it names one: its requests share a prompt cache.
+
+    Raises:
+        ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
+    """
+    dropped = unsayable(head)
+    try:
+        body = _translate(request, head, model, dialect, dropped, old_client=old_client)
+    except UnicodeDecodeError as error:
+        raise invalid("The request body is not valid JSON: it is not UTF-8") from error
+    except RecursionError as error:
+        raise invalid(TOO_DEEP) from error
+    if session and dialect.extras:
+        key = hashlib.sha256(session.encode()).hexdigest()[:32]
+        body = msgspec.structs.replace(body, prompt_cache_key=key)
+    return body, dropped
+
+
+def countable(body: ResponsesRequest) -> CountRequest:
+    """What of a request counts as input."""
+    return CountRequest(**{name: getattr(body, name) for name in CountRequest.__struct_fields__})
+
+
+def _translate(
+    request: Request, head: Head, model: str, dialect: Dialect, dropped: set[str], *, old_client: bool
+) -> ResponsesRequest:
+    role = "developer" if reasoning.is_recent(model) else "system"
+    if request.top_k is not None:
+        dropped.add("top_k")
+    members: dict[str, Any] = {
+        **_tool_use(request, dropped),
+        **_thinking(request, model, dropped, old_client=old_client),
+        **extras(request, dialect, dropped),
+    }
+    if schema := wanted_schema(request, head, dropped):
+        format = Format(name=schema.name, schema=schema.schema, strict=schema.strict)  # noqa: A001  # the API's word
+        members["text"] = TextConfig(format)
+    if head.stream:
+        members["stream"] = True
+    return ResponsesRequest(
+        model=model,
+        input=conversation(request, model, role, dropped),
+        instructions=instructions(request, dropped) or UNSET,
+        store=False,
+        max_output_tokens=max(request.max_tokens, MIN_OUTPUT_TOKENS),
+        **members,
+    )
+
+
+def _tool_use(request: Request, dropped: set[str]) -> dict[str, Any]:
+    functions = tools.function_tools(request.tools or [], dropped)
+    wanted = request.tool_choice
+    if not functions:
+        if wanted is not None and wanted.type in {"any", "tool"}:
+            dropped.add("tool_choice")
+        return {}
+    members: dict[str, Any] = {"tools": [_flat(tool) for tool in functions]}
+    if wanted is not None:
+        choice = tools.choice(wanted, functions, dropped)
+        members["tool_choice"] = NamedTool(choice.function.name) if isinstance(choice, ChatTool) else choice
+        if wanted.disable_parallel_tool_use:
+            members["parallel_tool_calls"] = False
+    return members
+
+
+def _flat(tool: ChatTool) -> FunctionTool:
+    function = tool.function
+    parameters = function.parameters or EMPTY_OBJECT
+    return FunctionTool(function.name, function.strict is True, parameters, function.description)
+
+
+def _thinking(request: Request, model: str, dropped: set[str], *, old_client: bool) -> dict[str, Any]:
+    """Effort and summary, and the sampling parameters that are refused while a model reasons."""
+    kin = reasoning.family(model)
+    wished = reasoning.wish(request, old_client=old_client)
+    sent = None if kin is None else reasoning.effort(kin, wished, tools=False)
+    members: dict[str, Any] = {}
+    may_sample = reasoning.allows_sampling(kin, sent)
+    if kin is not None:
+        summary = "auto" if wished != "none" and not may_sample and shows_thinking(request) else UNSET
+        if sent is not None or summary is not UNSET:
+            members["reasoning"] = ReasoningConfig(UNSET if sent is None else sent, summary)
+        members["include"] = [ENCRYPTED]
+
+    silenced = wished != "none" and kin is None
+    unstoppable = wished == "none" and kin is not None and sent != "none"
+    if request.thinking is not None and (silenced or unstoppable):
+        dropped.add("thinking")
+    if request.output_config is not None and request.output_config.effort and (silenced or wished == "none"):
+        dropped.add("output_config.effort")
+
+    for name, value in {"temperature": request.temperature, "top_p": request.top_p}.items():
+        if value is not None and may_sample:
+            members[name] = value
+        elif value not in {None, 1}:  # 1 is what these models use anyway
+            dropped.add(name)
+    return members
+
+
+def shows_thinking(request: Request) -> bool:
+    """Whether the caller wants to see thinking."""
+    thinking = request.thinking
+    return thinking is None or not (thinking.type == "disabled" or thinking.display == "omitted")
+
+
+def carries(request: Request, *, old_client: bool) -> bool:
+    """Whether the answer may hold thinking blocks: who wants none gets them only to keep state between calls."""
+    return bool(request.tools) or reasoning.wish(request, old_client=old_client) != "none"

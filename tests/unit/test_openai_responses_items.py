@@ -1,0 +1,274 @@
+"""The Responses API: what the conversation becomes."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+from unit.responses import answered, dropped, items, reasoning, response, sent, text
+
+from ccproxy import carrier
+from ccproxy.carrier import Carried
+
+STATE = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "secret"}
+CALL = {"type": "tool_use", "id": "t1", "name": "read", "input": {"a": 1}}
+PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}
+PNG = {"type": "base64", "media_type": "image/png", "data": "iVBO"}
+
+
+def user(*content: Any) -> dict[str, Any]:
+    """A turn of the user."""
+    return {"role": "user", "content": [*content]}
+
+
+def assistant(*content: Any) -> dict[str, Any]:
+    """A turn of the assistant."""
+    return {"role": "assistant", "content": [*content]}
+
+
+def said(text: str) -> dict[str, Any]:
+    """Text."""
+    return {"type": "text", "text": text}
+
+
+def result(content: Any = "ok", id: str = "t1", **members: Any) -> dict[str, Any]:  # noqa: A002
+    """A tool's result."""
+    return {"type": "tool_result", "tool_use_id": id, "content": content, **members}
+
+
+def thinking(state: Any = STATE, model: str = "gpt-5.6", provider: str = "openai", kind: str = "reasoning") -> Any:
+    """Thinking that carries state."""
+    signature = carrier.pack(Carried(provider, model, kind, Raw(msgspec.json.encode(state))))
+    return {"type": "thinking", "thinking": "hm", "signature": signature}
+
+
+def message(role: str, *texts: str) -> dict[str, Any]:
+    """A message as it goes upstream."""
+    kind = "output_text" if role == "assistant" else "input_text"
+    return {"type": "message", "role": role, "content": [{"type": kind, "text": text} for text in texts]}
+
+
+def output(*content: Any, **members: Any) -> Any:
+    """What a result becomes."""
+    return items(user(said("hi")), assistant(CALL), user(result(*content, **members)))[-1]["output"]
+
+
+def test_a_conversation_with_tools():
+    """In order; results before what else the turn says."""
+    turns = (user(said("hi")), assistant(said("I look"), CALL, said("")), user(said("and?"), result()))
+
+    assert items(*turns) == [
+        message("user", "hi"),
+        message("assistant", "I look"),
+        {"type": "function_call", "call_id": "t1", "name": "read", "arguments": '{"a":1}'},
+        {"type": "function_call_output", "call_id": "t1", "output": "ok"},
+        message("user", "and?"),
+    ]
+
+
+def test_reasoning_goes_back_unchanged_before_what_it_preceded():
+    """The model goes on thinking where it stopped."""
+    turns = (user(said("hi")), assistant(thinking(), said("I look"), thinking(), CALL), user(result()))
+
+    found = items(*turns)
+
+    assert [item["type"] for item in found][1:5] == ["reasoning", "message", "reasoning", "function_call"]
+    assert found[1] == STATE
+    assert dropped(*turns) == ()
+
+
+def test_reasoning_of_an_answer_comes_back_as_it_was():
+    """Byte for byte, but for what says nothing."""
+    state = reasoning("One.", "Two.")
+    content = answered(response(state, text("hello")))["content"]
+
+    assert items(user(said("hi")), assistant(*content), user(said("and?")))[1] == state
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        thinking(model="gpt-5.5"),
+        thinking(model="local"),
+        thinking(provider="gemini"),
+        thinking(kind="other"),
+        thinking(state=["rs_1"]),
+        thinking(state={"type": "reasoning", "id": "rs_1"}),
+        {"type": "thinking", "thinking": "hm", "signature": "EqQBCkgIBRABGAIiQ"},
+    ],
+    ids=["version", "model", "provider", "kind", "shape", "members", "Anthropic's"],
+)
+def test_reasoning_of_others_is_left_out(block: Any):
+    """It would be refused."""
+    turns = (user(said("hi")), assistant(block, said("hello")), user(said("and?")))
+
+    assert [item["type"] for item in items(*turns)] == ["message"] * 3
+    assert dropped(*turns) == ("messages.content.thinking",)
+
+
+@pytest.mark.parametrize("model", ["gpt-5.6-sol", "gpt-5.6-2026-01-01"])
+def test_reasoning_is_read_by_the_family(model: str):
+    """A dated name is the same model."""
+    turns = (user(said("hi")), assistant(thinking(), said("hello")), user(said("and?")))
+
+    assert items(*turns, model=model)[1] == STATE
+
+
+def test_reasoning_is_never_alone():
+    """A 400: "provided without its required following item"."""
+    turns = (user(said("hi")), assistant(said("hello"), thinking()), user(said("and?")))
+
+    assert "reasoning" not in [item["type"] for item in items(*turns)]
+    assert dropped(*turns) == ("messages.content.thinking",)
+
+
+@pytest.mark.parametrize(("model", "role"), [("gpt-5.6", "developer"), ("llama", "system")])
+def test_a_system_turn_stays_in_its_place(model: str, role: str):
+    """What comes before it stays in the prompt cache."""
+    turns = (user(said("hi")), {"role": "system", "content": "Be brief"}, {"role": "system", "content": ""})
+
+    assert items(*turns, model=model) == [message("user", "hi"), message(role, "Be brief")]
+
+
+def test_the_system_prompt_is_the_instructions():
+    """Without Claude Code's attribution, which would spoil the prompt cache."""
+    system = [said("x-anthropic-billing-header: 1"), said("One"), said("Two")]
+
+    assert sent(system=system)["instructions"] == "One\n\nTwo"
+    assert "instructions" not in sent(system=[])
+
+
+def test_neighbouring_turns_of_the_user_become_one():
+    """As Anthropic joins them."""
+    assert items(user(said("a")), user(said("b"))) == [message("user", "a", "b")]
+
+
+def test_a_call_without_a_result_gets_one():
+    """A 400: "No tool output found for function call"."""
+    found = items(user(said("hi")), assistant(CALL), user(said("never mind")))
+
+    assert found[2] == {
+        "type": "function_call_output",
+        "call_id": "t1",
+        "output": "Error: [tool call interrupted]",
+    }
+
+
+def test_a_result_without_a_call_is_told():
+    """It cannot be an output."""
+    found = items(user(result("x", "gone"), result([{"type": "image", "source": PNG}], "gone")))[0]["content"]
+
+    assert [part["type"] for part in found] == ["input_text", "input_text", "input_text", "input_image"]
+
+
+@pytest.mark.parametrize(
+    ("content", "members", "said_"),
+    [
+        ("ok", {}, "ok"),
+        ("no", {"is_error": True}, "Error: no"),
+        (None, {}, "(no output)"),
+        ([said("a"), said(""), said("b")], {}, "a\nb"),
+    ],
+)
+def test_a_result_of_text_is_a_text(content: Any, members: Any, said_: str):
+    """The form that every server takes."""
+    assert output(content, **members) == said_
+
+
+def test_a_result_may_hold_images_and_documents():
+    """The model sees them as what the tool gave."""
+    content = [said("a"), {"type": "image", "source": PNG}, {"type": "document", "source": PDF}]
+
+    assert [part["type"] for part in output(content)] == ["input_text", "input_image", "input_file"]
+    assert output(content, is_error=True)[0] == {"type": "input_text", "text": "Error:"}
+
+
+@pytest.mark.parametrize(
+    ("block", "parts"),
+    [
+        (
+            {"type": "image", "source": PNG},
+            [{"type": "input_image", "image_url": "data:image/png;base64,iVBO"}],
+        ),
+        (
+            {"type": "image", "source": {"type": "url", "url": "https://a/b"}},
+            [{"type": "input_image", "image_url": "https://a/b"}],
+        ),
+        (
+            {"type": "document", "title": "a.pdf", "source": PDF},
+            [
+                {
+                    "type": "input_file",
+                    "filename": "a.pdf",
+                    "file_data": "data:application/pdf;base64,JVBE",
+                }
+            ],
+        ),
+        (
+            {"type": "document", "source": {"type": "url", "url": "https://a/b"}},
+            [{"type": "input_file", "file_url": "https://a/b"}],
+        ),
+        (
+            {
+                "type": "document",
+                "title": "T",
+                "context": "C",
+                "source": {"type": "text", "media_type": "text/plain", "data": "x"},
+            },
+            [{"type": "input_text", "text": '<document title="T" context="C">x</document>'}],
+        ),
+        (
+            {"type": "document", "source": {"type": "content", "content": "x"}},
+            [{"type": "input_text", "text": text_} for text_ in ("<document>", "x", "</document>")],
+        ),
+        (
+            {"type": "document", "source": {"type": "content", "content": [said("x")]}},
+            [{"type": "input_text", "text": text_} for text_ in ("<document>", "x", "</document>")],
+        ),
+        (
+            {"type": "search_result", "source": "s", "title": "t", "content": [said("x")]},
+            [{"type": "input_text", "text": '<search_result source="s" title="t">x</search_result>'}],
+        ),
+    ],
+)
+def test_what_a_user_may_say(block: Any, parts: list[Any]):
+    """Each in the API's own form."""
+    assert items(user(block)) == [{"type": "message", "role": "user", "content": parts}]
+
+
+@pytest.mark.parametrize(
+    ("block", "path"),
+    [
+        ({"type": "image", "source": {"type": "file", "file_id": "f"}}, "messages.content.image.file"),
+        ({"type": "image", "source": {"type": "new"}}, "messages.content.image.new"),
+        ({"type": "document", "source": {"type": "file", "file_id": "f"}}, "messages.content.document.file"),
+        ({"type": "document", "source": {**PDF, "media_type": "x/y"}}, "messages.content.document.base64"),
+        ({"type": "container_upload"}, "messages.content.container_upload"),
+    ],
+)
+def test_what_cannot_be_said_is_named(block: Any, path: str):
+    """And its place is marked, where nothing else is there."""
+    assert dropped(user(block)) == (path,)
+    assert "omitted" in items(user(block))[0]["content"][0]["text"]
+
+
+def test_what_of_a_document_cannot_be_said_is_named():
+    """The rest is said."""
+    block = {"type": "document", "context": "C", "citations": {"enabled": True}, "source": PDF}
+
+    assert dropped(user(block)) == ("messages.content.document.citations", "messages.content.document.context")
+
+
+def test_what_an_assistant_cannot_have_said_is_named():
+    """Blocks of Anthropic's own tools."""
+    turns = (user(said("hi")), assistant({"type": "server_tool_use"}, said("a")), user(said("b")))
+
+    assert dropped(*turns) == ("messages.content.server_tool_use",)
+
+
+def test_a_system_turn_of_more_than_text_is_its_text():
+    """Anthropic puts changes of tools there."""
+    turn = {"role": "system", "content": [{"type": "tool_addition"}, said("a")]}
+
+    assert items(user(said("hi")), turn)[1] == message("developer", "a")
+    assert dropped(user(said("hi")), turn) == ("messages.content.tool_addition",)
