@@ -3,12 +3,14 @@
     request    parameters           history    the conversation        tools      tools and their names
     reasoning  what models accept   answer     a whole answer          stream     a streamed one
     failures   errors               wire       the types on the wire   stop_sequences
+    dialect    how other servers differ
 
 Sources: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22), types of the `openai` SDK 3.54.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,11 +22,12 @@ from ccproxy.errors import ApiError, Reason
 from ccproxy.provider import Answer, Model, UpstreamRequest, printable, refuse_thread
 from ccproxy.providers.openai_chat import answer
 from ccproxy.providers.openai_chat.answer import Expected
+from ccproxy.providers.openai_chat.dialect import COMPATIBLE, OPENAI, Dialect
 from ccproxy.providers.openai_chat.failures import Failures
-from ccproxy.providers.openai_chat.request import COMPATIBLE, OLD_VERSION, OPENAI, Dialect, read, translate
+from ccproxy.providers.openai_chat.request import OLD_VERSION, read, translate
 from ccproxy.providers.openai_chat.stream import ChatStream
 from ccproxy.providers.openai_chat.tools import renamed
-from ccproxy.providers.openai_chat.wire import ModelList
+from ccproxy.providers.openai_chat.wire import ListedModel, ModelList
 
 __all__ = ["COMPATIBLE", "OPENAI", "ChatExchange", "ChatStream", "Dialect", "OpenAIChat"]
 
@@ -36,6 +39,7 @@ _RATE_LIMITS = {
     for limit in ("requests", "tokens")
 }
 
+MAX_SESSION = 128  # characters, of an id that OpenRouter keeps requests together by
 _YEAR_10000 = 253_402_300_800  # Unix time; RFC 3339 ends there
 
 
@@ -51,8 +55,8 @@ class OpenAIChat:
         url = urlsplit(base_url)
         self._url = base_url.rstrip("/") + ("" if url.path.strip("/") else "/v1")
         self._key = api_key
-        self._failures = Failures(name, api_key)
         self._dialect = dialect or _dialect_of(url.hostname or "")
+        self._failures = Failures(name, api_key, self._dialect.diagnose, self._dialect.request_id)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.name!r}, {self._url!r})"
@@ -62,14 +66,18 @@ class OpenAIChat:
         refuse_thread(head)
         request = read(call, head, target)
         old_client = OLD_VERSION in call.headers.get("anthropic-version", ())
-        body, dropped = translate(request, head, target.model, self._dialect, old_client=old_client)
+        session = printable(next(iter(call.headers.get("x-claude-code-session-id", ())), ""))[:MAX_SESSION]
+        body, dropped = translate(
+            request, head, target.model, self._dialect, old_client=old_client, session=session
+        )
         sent = UpstreamRequest(
             "POST",
             self._url + "/chat/completions",
             self._headers("text/event-stream" if head.stream else "application/json"),
             msgspec.json.encode(body),
         )
-        want = answer.expected(request, head.model, renamed(request), self._failures)
+        thoughts = partial(self._dialect.thoughts, target.model)
+        want = answer.expected(request, head.model, renamed(request), self._failures, thoughts)
         return ChatExchange(sent, tuple(sorted(dropped)), want)
 
     def _headers(self, accept: str) -> dict[str, str]:
@@ -92,7 +100,7 @@ class OpenAIChat:
         reply = {
             ours: headers[theirs] for theirs, ours in _RATE_LIMITS.items() if headers.get(theirs, "").isdecimal()
         }
-        if request_id := printable(headers.get("x-request-id", "")):
+        if request_id := printable(headers.get(self._dialect.request_id, "")):
             reply["x-ccproxy-upstream-request-id"] = request_id
         return reply
 
@@ -115,12 +123,7 @@ class OpenAIChat:
     def models(self, body: bytes) -> list[Model]:
         """Reads the answer to `models_request`."""
         listed = answer.decode(body, ModelList, "the list of models").data
-        return [
-            Model(id=model.id, display_name=model.id, created_at=_rfc3339(model.created))
-            if model.created and 0 < model.created < _YEAR_10000
-            else Model(id=model.id, display_name=model.id)
-            for model in listed
-        ]
+        return [_model(model) for model in listed]
 
 
 class ChatExchange:
@@ -147,6 +150,19 @@ class ChatExchange:
 def _dialect_of(host: str) -> Dialect:
     own = any(host == known or host.endswith(f".{known}") for known in _OPENAI_HOSTS)
     return OPENAI if own else COMPATIBLE
+
+
+def _model(listed: ListedModel) -> Model:
+    top = listed.top_provider
+    model = Model(
+        id=listed.id,
+        display_name=listed.name or listed.id,
+        max_input_tokens=listed.context_length,
+        max_tokens=None if top is None else top.max_completion_tokens,
+    )
+    if listed.created and 0 < listed.created < _YEAR_10000:
+        return msgspec.structs.replace(model, created_at=_rfc3339(listed.created))
+    return model
 
 
 def _rfc3339(unix: float) -> str:
