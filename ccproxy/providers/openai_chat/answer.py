@@ -147,7 +147,7 @@ def is_object(text: str) -> bool:
 
 
 def finish_of(choice: Choice | StreamChoice) -> str | None:
-    """Why it ended. OpenRouter passes on the model's own word: what hit its limit was cut, whatever it is called."""
+    """Why it ended. OpenRouter passes on the model's own word too: what hit its limit was cut."""
     return "length" if choice.native_finish_reason == "max_output_tokens" else choice.finish_reason
 
 

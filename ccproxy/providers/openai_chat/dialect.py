@@ -1,7 +1,7 @@
 """How a server differs from OpenAI's own: data where that is enough, small functions where it is not.
 
-A server that reasons has three rules of its own: how the caller's wish is said (`Thinking`), how its reasoning is read
-and kept (`Thoughts`), and how kept reasoning goes back to it (`Recall`). What these need is in this file.
+A server that reasons has three rules of its own: how the caller's wish is said (`thinking`), how its reasoning is
+read and kept (`thoughts`), and how kept reasoning goes back to it (`recall`). What these need is in this file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
