@@ -25,8 +25,6 @@ from ccproxy.providers.openai_chat.wire import Delta
 PROVIDER = "deepseek"
 KIND = "reasoning_content"
 
-_SHOWN = Raw(b"null")  # what is carried where the thinking block's own text is the reasoning
-
 _EFFORTS = {"low": "low", "medium": "high", "high": "high", "xhigh": "high", "max": "max"}
 """Anthropic's efforts and DeepSeek's; "medium" and "xhigh" its server takes for "high" itself."""
 
@@ -75,28 +73,21 @@ class Thoughts:
             return ""
         self._told.clear()
         self._signed = True
-        data = _SHOWN if shown else Raw(msgspec.json.encode(text))
-        return pack(Carried(PROVIDER, self._model, KIND, data))
+        hidden = [] if shown else [text]  # what is shown comes back as the text of its block
+        return pack(Carried(PROVIDER, self._model, KIND, Raw(msgspec.json.encode(hidden))))
 
 
 def recall(thoughts: Sequence[Thought], model: str) -> Recalled:  # noqa: ARG001  # its models read each other's
     """The reasoning of a message; none where it is another provider's."""
     lost: list[Thought] = []
-    texts = []
+    texts: list[str] = []
     for thought in thoughts:
-        found = carried(thought, PROVIDER)
+        found = carried(thought, PROVIDER, list[str])
         if found is None or not isinstance(thought, Thinking):
             lost.append(thought)
         else:
-            texts.append(_text(thought, found))
+            texts += found[1] or [thought.thinking]
     return ({"reasoning_content": "".join(texts)} if texts else {}), lost
-
-
-def _text(thought: Thinking, found: Carried) -> str:
-    try:
-        return msgspec.json.decode(found.data, type=str | None) or thought.thinking
-    except (msgspec.DecodeError, UnicodeDecodeError):  # only a caller that writes signatures comes here
-        return thought.thinking
 
 
 def diagnose(status: int, found: Problem) -> tuple[int, Problem]:

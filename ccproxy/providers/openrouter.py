@@ -19,7 +19,7 @@ from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import Thinking
 from ccproxy.providers.openai_chat import OpenAIChat
 from ccproxy.providers.openai_chat.dialect import Asked, Dialect, Recalled, Thought, carried
-from ccproxy.providers.openai_chat.failures import Problem, problem
+from ccproxy.providers.openai_chat.failures import Problem, problem, text
 from ccproxy.providers.openai_chat.wire import Delta
 
 PROVIDER = "openrouter"
@@ -99,17 +99,17 @@ class Thoughts:
 
     def _piece(self, piece: dict[str, Any]) -> str:
         name = _TEXT.get(str(piece.get("type")), "")
-        text = piece.get(name)
+        said = piece.get(name)
         known = next((d for d in reversed(self._details) if d.continues(piece)), None) if name else None
         if known is None:
             known = _Detail(piece, [])
             self._details.append(known)
         else:
             known.members.update({k: value for k, value in piece.items() if value and k != name})
-        if not isinstance(text, str) or not text:
+        if not isinstance(said, str) or not said:
             return ""
-        known.text.append(text)
-        return text
+        known.text.append(said)
+        return said
 
     def sign(self, *, shown: bool, called: bool) -> str:  # noqa: ARG002  # what came is carried whole
         """See `dialect.Thoughts`."""
@@ -125,9 +125,9 @@ def recall(thoughts: Sequence[Thought], model: str) -> Recalled:
     lost: list[Thought] = []
     details: list[Any] = []
     for thought in thoughts:
-        found = carried(thought, PROVIDER)
-        if found is not None and _maker(found.model) == _maker(model):
-            details += _details(found.data)
+        found = carried(thought, PROVIDER, list[dict[str, Any]])
+        if found is not None and _maker(found[0]) == _maker(model):
+            details += found[1]
         elif _maker(model) == "anthropic" and (native := _native(thought, len(details))):
             details.append(native)
         else:
@@ -139,41 +139,29 @@ def _maker(model: str) -> str:
     return model.partition("/")[0]
 
 
-def _details(data: Raw) -> list[Any]:
-    try:
-        return msgspec.json.decode(data, type=list[Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # only a caller that writes signatures
-        return []
-
-
 def _native(thought: Thought, index: int) -> Mapping[str, Any] | None:
     """Thinking that Anthropic signed, as a detail."""
     if not isinstance(thought, Thinking):
         return {"type": "reasoning.encrypted", "data": thought.data, **_CLAUDE, "index": index}
     if not thought.signature or thought.signature.startswith("ccp1."):
         return None
-    text = {"text": thought.thinking, "signature": thought.signature}
-    return {"type": "reasoning.text", **text, **_CLAUDE, "index": index}
+    signed = {"text": thought.thinking, "signature": thought.signature}
+    return {"type": "reasoning.text", **signed, **_CLAUDE, "index": index}
 
 
-_KINDS = {
-    400: (
-        "content_policy_violation context_length_exceeded image_download_failed image_not_found image_too_large "
-        "image_too_small invalid_image invalid_prompt invalid_request max_tokens_exceeded precondition_failed refusal "
-        "string_too_long token_limit_exceeded unprocessable unsupported_image_format"
-    ),
-    401: "authentication",
-    402: "payment_required",
-    403: "permission_denied",
-    404: "not_found",
-    413: "payload_too_large",
-    429: "rate_limit_exceeded",
-    500: "provider_unavailable server",
-    503: "provider_overloaded",
-    504: "timeout",
+_STATUS_OF = {
+    "content_policy_violation": 400,
+    "context_length_exceeded": 400,
+    "not_found": 404,
+    "payload_too_large": 413,
+    "payment_required": 402,
+    "provider_overloaded": 503,
+    "provider_unavailable": 500,
+    "rate_limit_exceeded": 429,
+    "refusal": 400,
+    "timeout": 504,
 }
-_STATUS_OF = {kind: status for status, kinds in _KINDS.items() for kind in kinds.split()}
-"""The status of an error by its `metadata.error_type`."""
+"""The status by `metadata.error_type`, for kinds that come with several statuses; the others say nothing more."""
 
 _TOO_LATE = 524  # the CDN's word for a timeout; OpenRouter uses it for a provider that is one
 _UNKNOWN_MODEL = re.compile(r"^(\S{1,200}) is not a valid model ID")
@@ -181,20 +169,15 @@ _UNKNOWN_MODEL = re.compile(r"^(\S{1,200}) is not a valid model ID")
 
 def diagnose(status: int, found: Problem) -> tuple[int, Problem]:
     """Reads `metadata`: what kind of error it is, and what the provider behind said of it."""
-    kind = found.metadata.get("error_type")
-    status = _STATUS_OF.get(kind, status) if isinstance(kind, str) else status
+    kind, raw = (text(found.metadata.get(name)) for name in ("error_type", "raw"))
+    status = _STATUS_OF.get(kind, 504 if status == _TOO_LATE else status)
     if unknown := _UNKNOWN_MODEL.search(found.message):
         return 404, Problem(f"model `{unknown[1]}`")
     if "reasons" in found.metadata:  # moderation: the request's fault, not the key's
         status = 400
-    if status == _TOO_LATE:
-        status = 504
-    code = "context_length_exceeded" if kind == "context_length_exceeded" else ""
-    raw = found.metadata.get("raw")
-    said = problem(raw.encode()) if isinstance(raw, str) else Problem()
-    if found.message == "Provider returned error" and said.message:
-        return status, Problem(said.message, "", code or said.code)
-    return status, Problem(found.message, found.type, code or found.code)
+    said = problem(raw.encode()) if found.message == "Provider returned error" else found
+    message = said.message or found.message
+    return status, Problem(message, said.type, kind if kind == "context_length_exceeded" else said.code)
 
 
 OPENROUTER = Dialect(

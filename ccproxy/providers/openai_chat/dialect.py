@@ -5,8 +5,9 @@ read and kept (`thoughts`), and how kept reasoning goes back to it (`recall`). W
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
+import msgspec
 from msgspec import Raw, Struct, UnsetType
 
 from ccproxy import carrier
@@ -14,6 +15,8 @@ from ccproxy.messages import RedactedThinking, Request, Thinking
 from ccproxy.providers.openai_chat import reasoning
 from ccproxy.providers.openai_chat.failures import Problem, as_told
 from ccproxy.providers.openai_chat.wire import ChatMessage, Delta
+
+T = TypeVar("T")
 
 Thought = Thinking | RedactedThinking
 
@@ -76,10 +79,15 @@ def forget(thoughts: Sequence[Thought], model: str) -> Recalled:  # noqa: ARG001
     return {}, thoughts
 
 
-def carried(thought: Thought, provider: str) -> carrier.Carried | None:
-    """What a thinking block carries for a provider; None where it is not of that provider."""
+def carried(thought: Thought, provider: str, type: type[T]) -> tuple[str, T] | None:  # noqa: A002  # msgspec's word
+    """The model and the state that a thinking block carries for a provider; None where it carries none for it."""
     found = carrier.unpack(thought.signature) if isinstance(thought, Thinking) else None
-    return found if found is not None and found.provider == provider else None
+    if found is None or found.provider != provider:
+        return None
+    try:
+        return found.model, msgspec.json.decode(found.data, type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # whoever wrote this signature, we did not
+        return None
 
 
 def openai_thinking(asked: Asked, dropped: set[str]) -> dict[str, Any]:

@@ -75,12 +75,13 @@ def problem(document: bytes) -> Problem:
         return Problem(value)
     if not isinstance(value, dict):
         return Problem()
-    message, type_, code = (_text(value.get(name)) for name in ("message", "type", "code"))
+    message, type_, code = (text(value.get(name)) for name in ("message", "type", "code"))
     metadata = value.get("metadata")
     return Problem(message, type_, code, metadata if isinstance(metadata, dict) else {})
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A member as text; empty where it is neither text nor number."""
     return str(value) if isinstance(value, str | int) else ""
 
 
