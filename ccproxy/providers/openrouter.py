@@ -36,10 +36,10 @@ def thinking(asked: Asked, dropped: set[str]) -> dict[str, Any]:  # noqa: ARG001
 
     With structured output only providers are asked that know every member, so a mere "none" is not worth saying.
     """
-    config, output = asked.request.thinking, asked.request.output_config
-    reasoning: dict[str, str | int | bool] = {}
     if asked.wished == "none":
         return {} if asked.schema else {"reasoning": {"effort": "none"}}
+    config, output = asked.request.thinking, asked.request.output_config
+    reasoning: dict[str, str | int | bool] = {}
     if (
         config is not None
         and config.budget_tokens
@@ -65,8 +65,7 @@ class _Detail(Struct):
     def continues(self, piece: Mapping[str, Any]) -> bool:
         """Whether `piece` is more of this detail."""
         same = all(self.members.get(member) == piece.get(member) for member in ("type", "index"))
-        ids = (self.members.get("id"), piece.get("id"))
-        return same and (None in ids or ids[0] == ids[1])
+        return same and self.members.get("id") in (None, piece.get("id", self.members.get("id")))
 
     @property
     def whole(self) -> dict[str, Any]:
@@ -163,7 +162,7 @@ _STATUS_OF = {
 }
 """The status by `metadata.error_type`, for kinds that come with several statuses; the others say nothing more."""
 
-_TOO_LATE = 524  # the CDN's word for a timeout; OpenRouter uses it for a provider that is one
+_TOO_LATE = 524  # a provider behind took too long
 _UNKNOWN_MODEL = re.compile(r"^(\S{1,200}) is not a valid model ID")
 
 
@@ -184,6 +183,7 @@ OPENROUTER = Dialect(
     user="user",
     top_k=True,
     cache_control=True,
+    file_urls=True,
     strict="all",
     schema_members={"provider": {"require_parameters": True}},
     session="session_id",

@@ -224,8 +224,8 @@ def test_images_and_documents_become_words():
     (message,) = sent(ask)["messages"]
 
     assert message["content"] == (
-        "[image omitted: this model takes text only]\n\nwhat?\n\n[document omitted: this model takes text only]\n\n"
-        "<document>words</document>"
+        "[image omitted: this model takes text only]\n\nwhat?\n\n"
+        "[document omitted: this model takes text only]\n\n<document>words</document>"
     )
     assert dropped(ask) == ("messages.content.document", "messages.content.image")
 
@@ -302,7 +302,7 @@ def test_empty_lines_before_a_whole_answer_are_nothing():
         (402, "Insufficient Balance", Reason.BILLING, "provider openai has no credit or quota left"),
         (
             400,
-            "The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you passed deepseek-v9.1.",
+            "The supported API model names are deepseek-v4-pro or deepseek-flash, but you passed deepseek-v9.1.",
             Reason.NOT_FOUND,
             "model: deepseek-v9.1",
         ),

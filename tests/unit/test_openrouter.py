@@ -155,6 +155,16 @@ def test_structured_output_asks_only_providers_that_know_it():
     assert "reasoning" not in request
 
 
+def test_a_document_by_its_address_is_fetched_there():
+    """OpenRouter does; CCProxy never fetches what a caller names."""
+    source = {"type": "url", "url": "https://host/a.pdf"}
+    ask = {"role": "user", "content": [{"type": "document", "source": source}]}
+    file = {"filename": "document.pdf", "file_data": "https://host/a.pdf"}
+
+    assert sent(ask)["messages"][0]["content"] == [{"type": "file", "file": file}]
+    assert dropped(ask) == ()
+
+
 def test_strict_tools_stay_strict():
     """The provider behind knows which schemas it takes."""
     assert sent(tools=[{**TOOL, "strict": True}])["tools"][0]["function"]["strict"] is True

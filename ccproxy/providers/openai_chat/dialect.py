@@ -114,6 +114,7 @@ class Dialect(Struct, frozen=True):
         top_k: Whether `top_k` may be sent.
         cache_control: Whether texts and tools keep it.
         only_text: Whether messages hold text alone, so that images and documents are left out.
+        file_urls: Whether a document may be an address, which the server fetches.
         parallel: Whether `parallel_tool_calls` may be sent.
         strict: Which strict tools stay so: those whose schema OpenAI accepts, all, or none.
         schema: How structured output is asked for: by its schema, or by `json_object` and the system prompt.
@@ -132,6 +133,7 @@ class Dialect(Struct, frozen=True):
     top_k: bool = False
     cache_control: bool = False
     only_text: bool = False
+    file_urls: bool = False
     parallel: bool = True
     strict: Literal["accepted", "all", "none"] = "accepted"
     schema: Literal["json_schema", "json_object"] = "json_schema"

@@ -250,6 +250,8 @@ class _Writer:
                     self._dropped.add("messages.content.document.context")
                 name = (document.title or "document").removesuffix(".pdf") + ".pdf"
                 return [FilePart(File(name, f"data:application/pdf;base64,{source.data}"))]
+            case UrlSource() if self._dialect.file_urls:
+                return [FilePart(File(document.title or "document.pdf", source.url))]
             case Base64Source() | UrlSource() | FileSource() | Unknown():
                 self._dropped.add(f"messages.content.document.{_kind(source)}")
                 return []
