@@ -32,10 +32,7 @@ _CLAUDE = {"format": "anthropic-claude-v1"}
 
 
 def thinking(asked: Asked, dropped: set[str]) -> dict[str, Any]:  # noqa: ARG001  # everything can be said
-    """The `reasoning` member.
-
-    With structured output only providers are asked that know every member, so a mere "none" is not worth saying.
-    """
+    """The `reasoning` member. "none" is not worth the providers that structured output then leaves out."""
     if asked.wished == "none":
         return {} if asked.schema else {"reasoning": {"effort": "none"}}
     config, output = asked.request.thinking, asked.request.output_config
@@ -124,7 +121,7 @@ def recall(thoughts: Sequence[Thought], model: str) -> Recalled:
     lost: list[Thought] = []
     details: list[Any] = []
     for thought in thoughts:
-        found = carried(thought, PROVIDER, list[dict[str, Any]])
+        found = carried(thought, PROVIDER, list[Raw])
         if found is not None and _maker(found[0]) == _maker(model):
             details += found[1]
         elif _maker(model) == "anthropic" and (native := _native(thought, len(details))):
@@ -187,6 +184,7 @@ OPENROUTER = Dialect(
     strict="all",
     schema_members={"provider": {"require_parameters": True}},
     session="session_id",
+    yields={"Reasoning is mandatory": "reasoning"},  # such a model thinks, whatever is wished
     request_id="x-generation-id",
     thinking=thinking,
     thoughts=Thoughts,

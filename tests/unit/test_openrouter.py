@@ -1,5 +1,6 @@
 """OpenRouter: caches, reasoning and errors of its own."""
 
+import base64
 from typing import Any
 
 import msgspec
@@ -145,6 +146,21 @@ def test_reasoning_is_what_the_caller_wishes(members: Any, reasoning: Any):
     assert dropped(**members) == ()
 
 
+def test_a_model_that_always_reasons_is_asked_again_without_the_wish():
+    """Clients that are silent about thinking mean none; such a model answers 400."""
+    it = exchange(**HOST, model="x/y", thinking={"type": "disabled"})
+    mandatory = ApiError(
+        Reason.INVALID_REQUEST, "Reasoning is mandatory for this endpoint and cannot be disabled."
+    )
+    again = it.recover(mandatory)
+
+    assert again is not None
+    first, second = (msgspec.json.decode(each.request.body or b"") for each in (it, again))
+    assert first == {**second, "reasoning": {"effort": "none"}}
+    assert again.recover(mandatory) is None
+    assert it.recover(ApiError(Reason.INVALID_REQUEST, "no")) is None
+
+
 def test_structured_output_asks_only_providers_that_know_it():
     """Others would ignore the schema. A mere "none" must not exclude models that do not reason."""
     format_ = {"type": "json_schema", "schema": {"type": "object"}}
@@ -246,6 +262,19 @@ def test_details_of_another_makers_model_do_not_go_back():
     assert "reasoning_details" not in sent(*turns(thought))["messages"][1]
     assert dropped(*turns(thought)) == ("messages.content.thinking",)
     assert "reasoning_details" in sent(*turns(thought), model="openai/gpt-6-luna")["messages"][1]
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"a":1}', b'[{"text":"\xff"}]', b"[" * 5000 + b"]" * 5000], ids=["object", "bytes", "deep"]
+)
+def test_a_forged_signature_is_dropped(data: bytes):
+    """Callers may write what they like."""
+    carried = b'{"p":"openrouter","m":"anthropic/x","t":"reasoning_details","d":' + data + b"}"
+    signature = "ccp1." + base64.urlsafe_b64encode(carried).rstrip(b"=").decode()
+    messages = turns({"type": "thinking", "thinking": "", "signature": signature})
+
+    assert "reasoning_details" not in sent(*messages)["messages"][1]
+    assert dropped(*messages) == ("messages.content.thinking",)
 
 
 def test_claudes_own_thinking_goes_to_claude():

@@ -78,7 +78,7 @@ class OpenAIChat:
         )
         thoughts = partial(self._dialect.thoughts, target.model)
         want = answer.expected(request, head.model, renamed(request), self._failures, thoughts)
-        return ChatExchange(sent, tuple(sorted(dropped)), want)
+        return ChatExchange(sent, tuple(sorted(dropped)), want, self._dialect.yields)
 
     def _headers(self, accept: str) -> dict[str, str]:
         headers = {
@@ -129,10 +129,13 @@ class OpenAIChat:
 class ChatExchange:
     """One attempt at a server that speaks Chat Completions."""
 
-    def __init__(self, request: UpstreamRequest, dropped: tuple[str, ...], want: Expected) -> None:
+    def __init__(
+        self, request: UpstreamRequest, dropped: tuple[str, ...], want: Expected, yields: Mapping[str, str]
+    ) -> None:
         self.request = request
         self.dropped = dropped
         self._want = want
+        self._yields = yields
 
     def answer(self, body: bytes) -> Answer:
         """Reads a whole answer; see `Exchange.answer`."""
@@ -142,9 +145,15 @@ class ChatExchange:
         """A reader for one streamed answer."""
         return ChatStream(self._want)
 
-    def recover(self, error: ApiError) -> None:  # noqa: ARG002  # as the Protocol says
-        """None: there is no other way to say the same."""
-        return
+    def recover(self, error: ApiError) -> "ChatExchange | None":
+        """The request without the member that the server refused, where it can do without; once."""
+        refused = {name for words, name in self._yields.items() if words in error.message}
+        if not refused:
+            return None
+        members = msgspec.json.decode(self.request.body or b"{}", type=dict[str, msgspec.Raw])
+        body = msgspec.json.encode({name: value for name, value in members.items() if name not in refused})
+        request = msgspec.structs.replace(self.request, body=body)
+        return ChatExchange(request, self.dropped, self._want, {})
 
 
 def _dialect_of(host: str) -> Dialect:

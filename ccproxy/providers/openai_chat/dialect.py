@@ -85,7 +85,7 @@ def carried(thought: Thought, provider: str, type: type[T]) -> tuple[str, T] | N
     if found is None or found.provider != provider:
         return None
     try:
-        return found.model, msgspec.json.decode(found.data, type=type)
+        return found.model, msgspec.json.decode(bytes(found.data).decode(), type=type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # whoever wrote this signature, we did not
         return None
 
@@ -120,6 +120,7 @@ class Dialect(Struct, frozen=True):
         schema: How structured output is asked for: by its schema, or by `json_object` and the system prompt.
         schema_members: Further members of a request with structured output.
         session: The member for Claude Code's session; empty for none.
+        yields: Members that a second try leaves out, by the words with which the server refuses them.
         request_id: The header that names a request at the provider.
         thinking: Says the wish for reasoning.
         thoughts: Reads reasoning; made for each answer with the model upstream.
@@ -139,6 +140,7 @@ class Dialect(Struct, frozen=True):
     schema: Literal["json_schema", "json_object"] = "json_schema"
     schema_members: Mapping[str, Any] = {}
     session: str = ""
+    yields: Mapping[str, str] = {}
     request_id: str = "x-request-id"
     thinking: Callable[[Asked, set[str]], dict[str, Any]] = openai_thinking
     thoughts: Callable[[str], Thoughts] = lambda _: Plain()
