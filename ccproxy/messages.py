@@ -51,10 +51,11 @@ class FileSource(Struct, frozen=True, tag="file"):
     file_id: str
 
 
-class Text(Struct, frozen=True, tag="text"):
-    """Text."""
+class Text(Struct, frozen=True, tag="text", omit_defaults=True):
+    """Text. `cache_control` is for providers that know it, and is never opened."""
 
     text: str
+    cache_control: Raw | UnsetType = UNSET
 
 
 class ContentSource(Struct, frozen=True, tag="content"):
@@ -119,6 +120,7 @@ class ToolResult(Struct, frozen=True, tag="tool_result"):
     tool_use_id: str
     content: "str | list[Block] | None" = None
     is_error: bool | None = None
+    cache_control: Raw | UnsetType = UNSET
 
 
 Block = Text | Image | Document | Thinking | RedactedThinking | ToolUse | ToolResult | SearchResult | Unknown
@@ -140,6 +142,7 @@ class Tool(Struct, frozen=True):
     type: str | None = None
     strict: bool | None = None
     input_examples: Raw = ABSENT
+    cache_control: Raw | UnsetType = UNSET
 
 
 class ToolChoice(Struct, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from ccproxy.config import PROVIDER_TYPES, ProviderConfig
 from ccproxy.provider import Provider
+from ccproxy.providers import deepseek, openrouter
 from ccproxy.providers.anthropic import Anthropic
 from ccproxy.providers.openai import OpenAI
 
@@ -14,6 +15,14 @@ def _anthropic(config: ProviderConfig) -> Provider:
 
 def _openai(config: ProviderConfig) -> Provider:
     return OpenAI(config.name, _url(config), _key(config), config.api)
+
+
+def _deepseek(config: ProviderConfig) -> Provider:
+    return deepseek.provider(config.name, _url(config), _key(config))
+
+
+def _openrouter(config: ProviderConfig) -> Provider:
+    return openrouter.provider(config.name, _url(config), _key(config))
 
 
 def _url(config: ProviderConfig) -> str:
@@ -27,5 +36,7 @@ def _key(config: ProviderConfig) -> str | None:
 BY_TYPE: Mapping[str, Callable[[ProviderConfig], Provider]] = {
     "anthropic": _anthropic,
     "openai": _openai,
+    "deepseek": _deepseek,
+    "openrouter": _openrouter,
 }
 """Type -> a provider from what the operator says of it."""

@@ -1,7 +1,4 @@
-"""Chat Completions against recorded answers of OpenAI, DeepSeek and OpenRouter.
-
-The two others speak OpenAI's base dialect in all that is tested here.
-"""
+"""Chat Completions against recorded answers of OpenAI, DeepSeek and OpenRouter, each in its own dialect."""
 
 import random
 from collections.abc import Iterable
@@ -17,8 +14,12 @@ from unit.chat import blocks, events, exchange, provider
 
 from ccproxy import sse
 from ccproxy.errors import ApiError, UpstreamProtocolError
+from ccproxy.providers.deepseek import DEEPSEEK
+from ccproxy.providers.openai_chat import OPENAI, Dialect
+from ccproxy.providers.openrouter import OPENROUTER
 
-PROVIDERS = ("openai", "deepseek", "openrouter")
+DIALECTS = {"openai": OPENAI, "deepseek": DEEPSEEK, "openrouter": OPENROUTER}
+PROVIDERS = tuple(DIALECTS)
 CHAT = recordings(*PROVIDERS, api="chat.completions")
 STREAMS = [r for r in CHAT if r.facts.http_status == 200 and r.is_stream]
 WHOLE = [r for r in CHAT if r.facts.http_status == 200 and not r.is_stream]
@@ -28,9 +29,14 @@ BYTEWISE = 20_000  # a stream up to this size is also fed byte by byte
 FAILED = (ApiError, UpstreamProtocolError)
 
 
-def translated(pieces: Iterable[bytes]) -> tuple[bytes, str]:
+def dialect_of(recording: Recording) -> Dialect:
+    """The dialect of a recording's provider."""
+    return DIALECTS[recording.facts.provider]
+
+
+def translated(pieces: Iterable[bytes], dialect: Dialect) -> tuple[bytes, str]:
     """The frames that a stream gives, and how it fails if it does."""
-    stream = exchange(stream=True).stream()
+    stream = exchange(stream=True, dialect=dialect).stream()
     frames = b""
     try:
         for piece in pieces:
@@ -67,6 +73,8 @@ def folded(chunks: list[dict[str, Any]]) -> dict[str, Any]:
                     known = calls.setdefault(piece["index"], {"id": piece.get("id"), "function": {}})
                     for member, text in piece.get("function", {}).items():
                         known["function"][member] = known["function"].get(member, "") + (text or "")
+            elif name == "reasoning_details":
+                message[name] = message.get(name, []) + (value or [])
             elif name != "role" and isinstance(value, str):
                 message[name] = message.get(name, "") + value
     message["tool_calls"] = list(calls.values())
@@ -96,20 +104,20 @@ def summary(content: list[dict[str, Any]]) -> dict[str, Any]:
 def test_the_cut_of_the_bytes_does_not_matter(recording: Recording):
     """The network cuts anywhere."""
     body = recording.response
-    whole = translated([body])
+    whole = translated([body], dialect_of(recording))
     chance = random.Random(recording.name)  # noqa: S311  # the same cuts each time
 
     for size in (1,) if len(body) <= BYTEWISE else ():
-        assert translated(body[i : i + size] for i in range(0, len(body), size)) == whole
+        assert translated((body[i : i + size] for i in range(0, len(body), size)), dialect_of(recording)) == whole
     for _ in range(3):
         places = [0, *sorted(chance.sample(range(len(body)), min(40, len(body)))), len(body)]
-        assert translated(body[a:b] for a, b in pairwise(places)) == whole
+        assert translated((body[a:b] for a, b in pairwise(places)), dialect_of(recording)) == whole
 
 
 @each(STREAMS)
 def test_a_stream_keeps_the_grammar(recording: Recording):
     """And it is whole, unless the provider itself reported a failure."""
-    frames, failure = translated([recording.response])
+    frames, failure = translated([recording.response], dialect_of(recording))
     kinds = [document["type"] for document in events(frames)]
 
     assert kinds[0] == "message_start"
@@ -126,7 +134,7 @@ def test_a_stream_keeps_the_grammar(recording: Recording):
 @each(STREAMS)
 def test_the_official_sdk_reads_the_same(recording: Recording):
     """It is what most clients are built on."""
-    frames, failure = translated([recording.response])
+    frames, failure = translated([recording.response], dialect_of(recording))
     if failure:
         assert any(map(is_failure, documents(recording)))
         return
@@ -159,12 +167,12 @@ def test_a_stream_is_its_whole_answer(recording: Recording):
     """A client gets the same either way."""
     chunks = documents(recording)
     if any(map(is_failure, chunks)):
-        assert translated([recording.response])[1]
+        assert translated([recording.response], dialect_of(recording))[1]
         return
     completion = folded(chunks)
-    written = events(translated([recording.response])[0])
+    written = events(translated([recording.response], dialect_of(recording))[0])
     streamed = summary(blocks(written))
-    answer = exchange().answer(msgspec.json.encode(completion))
+    answer = exchange(dialect=dialect_of(recording)).answer(msgspec.json.encode(completion))
     whole = msgspec.json.decode(answer.body)
 
     arguments = {
@@ -188,7 +196,7 @@ def test_a_whole_answer_is_read(recording: Recording):
     """Unless it is an error, a kind of tool never asked for, or a call cut short that claims to be whole."""
     document = msgspec.json.decode(recording.response)
     try:
-        message = msgspec.json.decode(exchange().answer(recording.response).body)
+        message = msgspec.json.decode(exchange(dialect=dialect_of(recording)).answer(recording.response).body)
     except FAILED as failure:
         calls = [] if is_failure(document) else document["choices"][0]["message"].get("tool_calls") or []
         broken = any("function" not in call or not is_whole(call) for call in calls)
@@ -207,7 +215,7 @@ def test_a_whole_answer_is_read(recording: Recording):
 def test_usage_adds_up(recording: Recording):
     """The caller is billed by it: no token is lost or counted twice."""
     if recording.is_stream:
-        stream = exchange(stream=True).stream()
+        stream = exchange(stream=True, dialect=dialect_of(recording)).stream()
         found = documents(recording)
         if any(map(is_failure, found)):
             return  # there is no answer to pay for
@@ -216,7 +224,7 @@ def test_usage_adds_up(recording: Recording):
     else:
         counts = [msgspec.json.decode(recording.response).get("usage")]
         try:
-            usage = exchange().answer(recording.response).usage
+            usage = exchange(dialect=dialect_of(recording)).answer(recording.response).usage
         except FAILED:
             return  # the same; `test_a_whole_answer_is_read` says which these may be
     if not counts:
@@ -237,7 +245,9 @@ def test_usage_adds_up(recording: Recording):
 def test_an_error_keeps_its_class(recording: Recording):
     """Clients retry a 5xx and mend a 4xx; only a refused key is ours, and only then 502."""
     status = recording.facts.http_status
-    failure = provider().error(status, recording.facts.response_headers, recording.response)
+    failure = provider(dialect=dialect_of(recording)).error(
+        status, recording.facts.response_headers, recording.response
+    )
 
     assert failure.status // 100 == (5 if status in {401, 403} else status // 100)
     assert failure.upstream_status == status
@@ -249,4 +259,51 @@ def test_models_are_listed(recording: Recording):
     """Every provider's list has this shape."""
     ids = [model["id"] for model in msgspec.json.decode(recording.response)["data"]]
 
-    assert [model.id for model in provider().models(recording.response)] == ids
+    assert [model.id for model in provider(dialect=dialect_of(recording)).models(recording.response)] == ids
+
+
+def reasoned(content: list[dict[str, Any]], recording: Recording) -> dict[str, Any]:
+    """The message that goes back upstream for an answer with this content."""
+    answer = [{**b, "input": {}} if b["type"] == "tool_use" else b for b in content]
+    model = msgspec.json.decode(recording.request or b"{}").get("model", "unknown")
+    turns = (
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": answer},
+        {"role": "user", "content": "go"},
+    )
+    body = exchange(*turns, model=model, dialect=dialect_of(recording)).request.body or b""
+    found: dict[str, Any] = msgspec.json.decode(body)["messages"][1]
+    return found
+
+
+@each([r for r in [*STREAMS, *WHOLE] if r.facts.provider != "openai"])
+def test_reasoning_goes_back_as_it_came(recording: Recording):
+    """The provider refuses tool results without it, or thinks anew."""
+    found = documents(recording) if recording.is_stream else [msgspec.json.decode(recording.response)]
+    if any(map(is_failure, found)):
+        return
+    model = msgspec.json.decode(recording.request or b"{}").get("model", "unknown")
+    dialect = dialect_of(recording)
+    if recording.is_stream:
+        said = folded(found)["choices"][0]["message"]
+        stream = exchange(stream=True, model=model, dialect=dialect).stream()
+        stream.feed(recording.response)
+        content = blocks(events(stream.take()))
+    else:
+        said = found[0]["choices"][0]["message"]
+        try:
+            content = msgspec.json.decode(exchange(model=model, dialect=dialect).answer(recording.response).body)[
+                "content"
+            ]
+        except FAILED:
+            return
+    if not any(block["type"] in {"text", "tool_use"} for block in content):
+        return  # an answer cut in its reasoning is no message
+
+    back = reasoned(content, recording)
+    if recording.facts.provider == "deepseek":
+        assert back.get("reasoning_content", "") == (said.get("reasoning_content") or "")
+        return
+    ours, theirs = back.get("reasoning_details") or [], said.get("reasoning_details") or []
+    for member in ("text", "summary", "signature", "data"):
+        assert "".join(d.get(member) or "" for d in ours) == "".join(d.get(member) or "" for d in theirs)

@@ -1,4 +1,4 @@
-"""Recorded requests to Anthropic, said to a server that speaks Chat Completions."""
+"""Recorded requests to Anthropic, said to servers that speak Chat Completions."""
 
 from typing import Any
 
@@ -11,19 +11,31 @@ from ccproxy.call import Call, Target
 from ccproxy.documents import decode_head, decode_request
 from ccproxy.errors import ApiError
 from ccproxy.messages import Block, Request, Text, ToolResult
+from ccproxy.providers.deepseek import DEEPSEEK
+from ccproxy.providers.openai_chat import OPENAI
 from ccproxy.providers.openai_chat.request import PREFILL
+from ccproxy.providers.openrouter import OPENROUTER
 
 REQUESTS = [
     r for r in recordings("anthropic", api="messages") if r.request is not None and r.facts.http_status == 200
 ]
-MODELS = ("gpt-4.1", "gpt-6-sol")
+DIALECTS = {
+    "gpt-4.1": OPENAI,
+    "gpt-6-sol": OPENAI,
+    "deepseek-flash": DEEPSEEK,
+    "anthropic/claude-sonnet-4.5": OPENROUTER,
+    "openai/gpt-6-sol": OPENROUTER,
+}
+MODELS = tuple(DIALECTS)
 
 
 def said(body: bytes, model: str) -> dict[str, Any]:
     """What goes upstream; the test ends where there is a reason that it cannot."""
     call = Call(edge="http", request_id="req_1", body=body)
     try:
-        exchange = provider().exchange(call, decode_head(body), Target("openai", model, "default"))
+        exchange = provider(dialect=DIALECTS[model]).exchange(
+            call, decode_head(body), Target("openai", model, "default")
+        )
     except ApiError as failure:
         assert failure.message == PREFILL  # noqa: PT017  # the one thing that cannot be said
         assert msgspec.json.decode(body)["messages"][-1]["role"] == "assistant"

@@ -24,14 +24,17 @@ def exchange(
     base_url: str = "https://api.openai.com",
     parameters: dict[str, Any] | None = None,
     version: str = "2026-10-21",
+    dialect: Dialect | None = None,
+    session: str = "",
     **members: Any,
 ) -> ChatExchange:
     """An exchange for a request with these messages."""
     document = {"model": "claude", "max_tokens": 100, "messages": messages or (USER,), **members}
     body = msgspec.json.encode({k: v for k, v in document.items() if v is not msgspec.UNSET})
-    call = Call(edge="http", request_id="req_1", body=body, headers={"anthropic-version": [version]})
+    headers = {"anthropic-version": [version], **({"x-claude-code-session-id": [session]} if session else {})}
+    call = Call(edge="http", request_id="req_1", body=body, headers=headers)
     target = Target("openai", model, "default", parameters or {})
-    return provider(base_url).exchange(call, decode_head(body), target)
+    return provider(base_url, dialect).exchange(call, decode_head(body), target)
 
 
 def sent(*messages: Any, **members: Any) -> dict[str, Any]:

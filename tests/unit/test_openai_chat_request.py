@@ -351,6 +351,13 @@ def test_what_a_pdf_cannot_carry_is_named(member: str):
     assert f"messages.content.document.{member}" in dropped(user(document))
 
 
+def test_what_anthropics_servers_did_in_earlier_turns_is_dropped():
+    """No other provider knows it."""
+    turns = (USER, assistant({"type": "server_tool_use", "id": "s", "name": "web_search"}, text("yes")), USER)
+
+    assert dropped(*turns) == ("messages.content.server_tool_use",)
+
+
 def test_thinking_of_earlier_turns_is_dropped():
     """Chat Completions has no place for it."""
     turns = (USER, assistant({"type": "thinking", "thinking": "hm", "signature": "s"}, text("yes")), USER)

@@ -3,13 +3,14 @@
     request    parameters           history    the conversation        tools      tools and their names
     reasoning  what models accept   answer     a whole answer          stream     a streamed one
     failures   errors               wire       the types on the wire   stop_sequences
-    body       the bytes of a stream
+    body       the bytes of a stream          dialect    how other servers differ
 
 Sources: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22), types of the `openai` SDK 3.54.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,11 +23,12 @@ from ccproxy.errors import ApiError, Reason
 from ccproxy.provider import Answer, Model, UpstreamRequest, printable, refuse_thread
 from ccproxy.providers.openai_chat import answer
 from ccproxy.providers.openai_chat.answer import Expected
+from ccproxy.providers.openai_chat.dialect import COMPATIBLE, OPENAI, Dialect
 from ccproxy.providers.openai_chat.failures import Failures
-from ccproxy.providers.openai_chat.request import COMPATIBLE, OLD_VERSION, OPENAI, Dialect, read, translate
+from ccproxy.providers.openai_chat.request import OLD_VERSION, read, translate
 from ccproxy.providers.openai_chat.stream import ChatStream
 from ccproxy.providers.openai_chat.tools import renamed
-from ccproxy.providers.openai_chat.wire import ModelList
+from ccproxy.providers.openai_chat.wire import ListedModel, ModelList
 
 __all__ = ["COMPATIBLE", "OPENAI", "ChatExchange", "ChatStream", "Dialect", "OpenAIChat"]
 
@@ -38,6 +40,7 @@ _RATE_LIMITS = {
     for limit in ("requests", "tokens")
 }
 
+MAX_SESSION = 128  # characters, of an id that OpenRouter keeps requests together by
 _YEAR_10000 = 253_402_300_800  # Unix time; RFC 3339 ends there
 
 
@@ -58,8 +61,8 @@ class OpenAIChat:
         url = urlsplit(base_url)
         self._url = base_url.rstrip("/") + ("" if url.path.strip("/") else "/v1")
         self._key = api_key
-        self.failures = Failures(name, api_key)
         self.dialect = dialect or _dialect_of(url.hostname or "")
+        self.failures = Failures(name, api_key, self.dialect.diagnose, self.dialect.request_id)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.name!r}, {self._url!r})"
@@ -69,10 +72,13 @@ class OpenAIChat:
         refuse_thread(head)
         request = read(call, head, target)
         old_client = OLD_VERSION in call.headers.get("anthropic-version", ())
-        body, dropped = translate(request, head, target.model, self.dialect, old_client=old_client)
+        session = printable(next(iter(call.headers.get("x-claude-code-session-id", ())), ""))[:MAX_SESSION]
+        model, dialect = target.model, self.dialect
+        body, dropped = translate(request, head, model, dialect, old_client=old_client, session=session)
         sent = self.post("/chat/completions", body, stream=head.stream)
-        want = answer.expected(request, head.model, renamed(request), self.failures)
-        return ChatExchange(sent, tuple(sorted(dropped)), want)
+        thoughts = partial(dialect.thoughts, model)
+        want = answer.expected(request, head.model, renamed(request), self.failures, thoughts)
+        return ChatExchange(sent, tuple(sorted(dropped)), want, dialect.yields)
 
     def post(self, path: str, body: Struct, *, stream: bool) -> UpstreamRequest:
         """A request to one of the server's paths."""
@@ -99,7 +105,7 @@ class OpenAIChat:
         reply = {
             ours: headers[theirs] for theirs, ours in _RATE_LIMITS.items() if headers.get(theirs, "").isdecimal()
         }
-        if request_id := printable(headers.get("x-request-id", "")):
+        if request_id := printable(headers.get(self.dialect.request_id, "")):
             reply["x-ccproxy-upstream-request-id"] = request_id
         return reply
 
@@ -122,21 +128,19 @@ class OpenAIChat:
     def models(self, body: bytes) -> list[Model]:
         """Reads the answer to `models_request`."""
         listed = answer.decode(body, ModelList, "the list of models").data
-        return [
-            Model(id=model.id, display_name=model.id, created_at=_rfc3339(model.created))
-            if model.created and 0 < model.created < _YEAR_10000
-            else Model(id=model.id, display_name=model.id)
-            for model in listed
-        ]
+        return [_model(model) for model in listed]
 
 
 class ChatExchange:
     """One attempt at a server that speaks Chat Completions."""
 
-    def __init__(self, request: UpstreamRequest, dropped: tuple[str, ...], want: Expected) -> None:
+    def __init__(
+        self, request: UpstreamRequest, dropped: tuple[str, ...], want: Expected, yields: Mapping[str, str]
+    ) -> None:
         self.request = request
         self.dropped = dropped
         self._want = want
+        self._yields = yields
 
     def answer(self, body: bytes) -> Answer:
         """Reads a whole answer; see `Exchange.answer`."""
@@ -146,14 +150,33 @@ class ChatExchange:
         """A reader for one streamed answer."""
         return ChatStream(self._want)
 
-    def recover(self, error: ApiError) -> None:  # noqa: ARG002  # as the Protocol says
-        """None: there is no other way to say the same."""
-        return
+    def recover(self, error: ApiError) -> "ChatExchange | None":
+        """The request without the member that the server refused, where it can do without; once."""
+        refused = {name for words, name in self._yields.items() if words in error.message}
+        if not refused:
+            return None
+        members = msgspec.json.decode(self.request.body or b"{}", type=dict[str, msgspec.Raw])
+        body = msgspec.json.encode({name: value for name, value in members.items() if name not in refused})
+        request = msgspec.structs.replace(self.request, body=body)
+        return ChatExchange(request, self.dropped, self._want, {})
 
 
 def _dialect_of(host: str) -> Dialect:
     own = any(host == known or host.endswith(f".{known}") for known in _OPENAI_HOSTS)
     return OPENAI if own else COMPATIBLE
+
+
+def _model(listed: ListedModel) -> Model:
+    top = listed.top_provider
+    model = Model(
+        id=listed.id,
+        display_name=listed.name or listed.id,
+        max_input_tokens=listed.context_length,
+        max_tokens=None if top is None else top.max_completion_tokens,
+    )
+    if listed.created and 0 < listed.created < _YEAR_10000:
+        return msgspec.structs.replace(model, created_at=_rfc3339(listed.created))
+    return model
 
 
 def _rfc3339(unix: float) -> str:

@@ -5,7 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/object (read 2026-11
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -14,9 +14,10 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import EMPTY_OBJECT, Message, Request, StopDetails, Text, Thinking, ToolUse, Usage
 from ccproxy.provider import Answer
+from ccproxy.providers.openai_chat.dialect import Thoughts
 from ccproxy.providers.openai_chat.failures import Failures
 from ccproxy.providers.openai_chat.stop_sequences import StopSequences
-from ccproxy.providers.openai_chat.wire import CallPiece, ChatUsage, Completion, Delta
+from ccproxy.providers.openai_chat.wire import CallPiece, ChatUsage, Choice, Completion, Delta, StreamChoice
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class Expected(Struct, frozen=True):
         stop_sequences: The caller's.
         shows_thinking: Whether the caller wants to see thinking.
         failures: Makes the provider's errors.
+        thoughts: Makes the reader of its reasoning.
     """
 
     model: str
@@ -40,13 +42,16 @@ class Expected(Struct, frozen=True):
     stop_sequences: tuple[str, ...]
     shows_thinking: bool
     failures: Failures
+    thoughts: Callable[[], Thoughts]
 
 
-def expected(request: Request, model: str, names: Mapping[str, str], failures: Failures) -> Expected:
+def expected(
+    request: Request, model: str, names: Mapping[str, str], failures: Failures, thoughts: Callable[[], Thoughts]
+) -> Expected:
     """What the answer to `request` is read against."""
     thinking = request.thinking
     shows = thinking is None or not (thinking.type == "disabled" or thinking.display == "omitted")
-    return Expected(model, names, tuple(request.stop_sequences or ()), shows, failures)
+    return Expected(model, names, tuple(request.stop_sequences or ()), shows, failures, thoughts)
 
 
 def decode(document: bytes, type: type[T], what: str) -> T:  # noqa: A002  # msgspec's word
@@ -72,19 +77,23 @@ def read(body: bytes, want: Expected) -> Answer:
     if completion.error is not UNSET and is_error(completion.error):
         raise want.failures.inside(bytes(completion.error))
     choice = next((choice for choice in completion.choices or () if choice.index == 0), None)
-    if choice is None or choice.message is None or not choice.finish_reason:
+    finish = None if choice is None else finish_of(choice)
+    if choice is None or choice.message is None or not finish:
         raise UpstreamProtocolError("the answer holds no finished choice")
     id = message_id(completion.id, body)  # noqa: A001  # the API's word
     usage = usage_of(completion.usage)
-    message = _message(id, choice.message, choice.finish_reason, usage, want)
+    message = _message(id, choice.message, finish, usage, want)
     return Answer(msgspec.json.encode(message), usage)
 
 
 def _message(id: str, said: Delta, finish: str, usage: Usage, want: Expected) -> Message:  # noqa: A002
     content: list[Text | Thinking | ToolUse] = []
-    thought = said.reasoning_content or said.reasoning
-    if thought and want.shows_thinking:
-        content.append(Thinking(thought))
+    thoughts = want.thoughts()
+    told = thoughts.feed(said)
+    thought = told if want.shows_thinking else ""
+    signature = thoughts.sign(shown=want.shows_thinking, called=bool(said.tool_calls))
+    if thought or signature:
+        content.append(Thinking(thought, signature))
     stops = StopSequences(want.stop_sequences)
     text = stops.feed(said.content or "")
     text += stops.flush() + ("" if stops.matched else said.refusal or "")
@@ -135,6 +144,11 @@ def is_object(text: str) -> bool:
     except (msgspec.DecodeError, RecursionError):
         return False
     return True
+
+
+def finish_of(choice: Choice | StreamChoice) -> str | None:
+    """Why it ended. OpenRouter passes on the model's own word too: what hit its limit was cut."""
+    return "length" if choice.native_finish_reason == "max_output_tokens" else choice.finish_reason
 
 
 def is_error(member: Raw) -> bool:
@@ -202,10 +216,14 @@ def usage_of(usage: ChatUsage | None) -> Usage:
         return Usage()
     details, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     cached = details.cached_tokens if details else None
+    if usage.prompt_cache_hit_tokens is not None:
+        cached = usage.prompt_cache_hit_tokens
     written = details.cache_write_tokens if details else None
     thought = completion.reasoning_tokens if completion else None
     fresh: int | UnsetType = UNSET
-    if usage.prompt_tokens is not None:
+    if usage.prompt_cache_miss_tokens is not None:
+        fresh = usage.prompt_cache_miss_tokens
+    elif usage.prompt_tokens is not None:
         fresh = max(0, usage.prompt_tokens - (cached or 0) - (written or 0))
     return Usage(
         input_tokens=fresh,

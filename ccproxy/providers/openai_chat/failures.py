@@ -7,7 +7,7 @@ Anthropic's. A message of the provider is passed on only where it helps to mend 
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -48,11 +48,15 @@ _ABOUT_THE_REQUEST = re.compile(r"invalid_prompt|image|policy|misalignment")
 
 
 class Problem(Struct, frozen=True):
-    """An error as the provider tells it; empty where it does not. A number as `code` becomes text."""
+    """An error as the provider tells it; empty where it does not. A number as `code` becomes text.
+
+    `metadata` is what OpenRouter adds.
+    """
 
     message: str = ""
     type: str = ""
     code: str = ""
+    metadata: Mapping[str, Any] = {}
 
     @property
     def status(self) -> int:
@@ -76,29 +80,54 @@ def problem(document: bytes) -> Problem:
         return Problem(value)
     if not isinstance(value, dict):
         return Problem()
-    return Problem(_text(value.get("message")), _text(value.get("type")), _text(value.get("code")))
+    message, type_, code = (text(value.get(name)) for name in ("message", "type", "code"))
+    metadata = value.get("metadata")
+    return Problem(message, type_, code, metadata if isinstance(metadata, dict) else {})
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A member as text; empty where it is neither text nor number."""
     return str(value) if isinstance(value, str | int) else ""
 
 
-class Failures:
-    """Makes errors in the name of one provider."""
+def as_told(status: int, found: Problem) -> tuple[int, Problem]:
+    """An error of a provider that needs no reading of its own."""
+    return status, found
 
-    def __init__(self, provider: str, key: str | None) -> None:
+
+class Failures:
+    """Makes errors in the name of one provider.
+
+    Args:
+        provider: The operator's name for it.
+        key: Its key, which no message may quote.
+        diagnose: Reads an error in the provider's own way.
+        request_id: The header that names a request there.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        key: str | None,
+        diagnose: Callable[[int, Problem], tuple[int, Problem]] = as_told,
+        request_id: str = "x-request-id",
+    ) -> None:
         self._provider = provider
         self._key = key
+        self._diagnose = diagnose
+        self._request_id = request_id
 
     def answered(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         """An answer with a status that is not 200."""
-        request_id = printable(headers.get("x-request-id", "")) or None
-        return self._error(status, problem(body), headers).by(self._provider, status, request_id)
+        request_id = printable(headers.get(self._request_id, "")) or None
+        meant, found = self._diagnose(status, problem(body))
+        return self._error(meant, found, headers).by(self._provider, status, request_id)
 
     def inside(self, document: bytes) -> ApiError:
         """An error in place of an answer, or of the rest of one."""
         found = problem(document)
-        return self._error(found.status, found, {}).by(self._provider)
+        meant, found = self._diagnose(found.status, found)
+        return self._error(meant, found, {}).by(self._provider)
 
     def overloaded(self) -> ApiError:
         """An answer given up for lack of room."""

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from html import escape
 from typing import assert_never
 
+import msgspec
+from msgspec import UNSET
+
 from ccproxy.messages import (
     Base64Source,
     Block,
@@ -30,6 +33,7 @@ from ccproxy.messages import (
     Unknown,
     UrlSource,
 )
+from ccproxy.providers.openai_chat.dialect import Dialect, kept
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_chat.wire import (
     Call,
@@ -52,19 +56,23 @@ OMITTED = "[content omitted: this model cannot take it]"
 MAX_CALL_ID = 40  # longer ids are refused: "string too long. Expected a string with maximum length 40"
 
 
-def conversation(request: Request, role: str, dropped: set[str]) -> list[ChatMessage]:
+def conversation(
+    request: Request, role: str, model: str, dialect: Dialect, dropped: set[str]
+) -> list[ChatMessage]:
     """All messages.
 
     Args:
         request: The caller's request.
         role: What a system message is called: "system" or "developer".
+        model: The model upstream.
+        dialect: How the server differs.
         dropped: Gets the path of what cannot be said.
     """
-    writer = _Writer(role, dropped)
+    writer = _Writer(role, model, dialect, dropped)
     writer.system(system_blocks(request))
     for answer, others in steps(request.messages):
         writer.step(answer, others)
-    return [_plain(message) for message in writer.messages]
+    return [_plain(message, joined=dialect.only_text) for message in writer.messages]
 
 
 def system_blocks(request: Request) -> list[Text]:
@@ -95,23 +103,33 @@ def steps(turns: Iterable[Turn]) -> list[tuple[list[Block], list[Turn]]]:
 class _Writer:
     """Writes the messages; neighbouring user messages become one."""
 
-    def __init__(self, role: str, dropped: set[str]) -> None:
+    def __init__(self, role: str, model: str, dialect: Dialect, dropped: set[str]) -> None:
         self.messages: list[ChatMessage] = []
         self._role = role
+        self._model = model
+        self._dialect = dialect
         self._dropped = dropped
 
     def system(self, blocks: Iterable[Block]) -> None:
-        text = self._text(blocks)
-        if text:
-            self.messages.append(ChatMessage(self._role, text))
+        content = self._said(blocks)
+        if content:
+            self.messages.append(ChatMessage(self._role, content))
 
     def step(self, answer: list[Block], others: list[Turn]) -> None:
         calls = [block for block in answer if isinstance(block, ToolUse)]
-        text = self._text(block for block in answer if not isinstance(block, ToolUse))
+        thoughts = [block for block in answer if isinstance(block, Thinking | RedactedThinking)]
+        content = self._said(
+            block for block in answer if not isinstance(block, ToolUse | Thinking | RedactedThinking)
+        )
+        recalled, lost = self._dialect.recall(thoughts, self._model)
+        for thought in lost:
+            self._drop(thought)
         if calls:
-            self.messages.append(ChatMessage("assistant", text, tool_calls=[_call(call) for call in calls]))
-        elif text:
-            self.messages.append(ChatMessage("assistant", text))
+            self.messages.append(
+                ChatMessage("assistant", content, tool_calls=[_call(call) for call in calls], **recalled)
+            )
+        elif content:
+            self.messages.append(ChatMessage("assistant", content, **recalled))
         used = self._results(calls, others)
         for turn in others:
             rest = [block for block in blocks_of(turn) if id(block) not in used]
@@ -132,10 +150,12 @@ class _Writer:
         for call in calls:
             result = results.get(call.id)
             if result is None:
-                content = INTERRUPTED
+                content: str | list[Part] = INTERRUPTED
             else:
                 used.add(id(result))
                 content = self._result(result, attached)
+                if kept(result.cache_control, self._dialect):
+                    content = [TextPart(content, result.cache_control)]
             self.messages.append(ChatMessage("tool", content, tool_call_id=call_id(call.id)))
         self._user(attached)
         return used
@@ -147,15 +167,24 @@ class _Writer:
         elif parts:
             self.messages.append(ChatMessage("user", parts))
 
-    def _text(self, blocks: Iterable[Block]) -> str:
-        """The text of a place that takes only text."""
-        texts = []
+    def _said(self, blocks: Iterable[Block]) -> str | list[Part]:
+        """The text of a place that takes only text: in one, unless its parts are cached apart."""
+        parts: list[Part] = []
         for block in blocks:
             if isinstance(block, Text):
-                texts.append(block.text)
+                parts += self._part(block)
             else:
                 self._drop(block)
-        return "\n\n".join(text for text in texts if text)
+        texts = [part for part in parts if isinstance(part, TextPart)]
+        if any(part.cache_control is not UNSET for part in texts):
+            return parts
+        return "\n\n".join(part.text for part in texts)
+
+    def _part(self, block: Text) -> list[Part]:
+        """A text as a part; an empty one is none."""
+        if not block.text:
+            return []
+        return [TextPart(block.text, block.cache_control if kept(block.cache_control, self._dialect) else UNSET)]
 
     def _result(self, result: ToolResult, attached: list[Part]) -> str:
         content = result.content or ""
@@ -174,7 +203,10 @@ class _Writer:
         for block in blocks:
             match block:
                 case Text():
-                    parts += [TextPart(block.text)] if block.text else []
+                    parts += self._part(block)
+                case Image() | Document() if self._dialect.only_text and not _is_text(block):
+                    self._drop(block)
+                    parts.append(TextPart(f"[{kind(block)} omitted: this model takes text only]"))
                 case Image():
                     parts += self._image(block)
                 case Document():
@@ -220,6 +252,8 @@ class _Writer:
                     self._dropped.add("messages.content.document.context")
                 name = (document.title or "document").removesuffix(".pdf") + ".pdf"
                 return [FilePart(File(name, f"data:application/pdf;base64,{source.data}"))]
+            case UrlSource() if self._dialect.file_urls:
+                return [FilePart(File(document.title or "document.pdf", source.url))]
             case Base64Source() | UrlSource() | FileSource() | Unknown():
                 self._dropped.add(f"messages.content.document.{kind(source)}")
                 return []
@@ -228,6 +262,10 @@ class _Writer:
 
     def _drop(self, block: Block) -> None:
         self._dropped.add(f"messages.content.{kind(block)}")
+
+
+def _is_text(block: Image | Document) -> bool:
+    return isinstance(block.source, TextSource | ContentSource)
 
 
 def kind(block: Block | Base64Source | UrlSource | FileSource) -> str:
@@ -263,10 +301,13 @@ def call_id(id: str) -> str:  # noqa: A002  # Anthropic's word
     return "call_" + hashlib.sha1(id.encode(), usedforsecurity=False).hexdigest()[:32]
 
 
-def _plain(message: ChatMessage) -> ChatMessage:
-    """A single text as a string: the form that every server takes."""
+def _plain(message: ChatMessage, *, joined: bool) -> ChatMessage:
+    """A single text as a string, the form that every server takes; several too, where messages hold text alone."""
     match message.content:
-        case [TextPart(text=text)]:
+        case [TextPart(text=text, cache_control=msgspec.UNSET)]:
             return ChatMessage(message.role, text)
+        case [*parts] if joined:
+            texts = [part.text for part in parts if isinstance(part, TextPart)]
+            return ChatMessage(message.role, "\n\n".join(texts))
         case _:
             return message

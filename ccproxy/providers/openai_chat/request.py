@@ -5,7 +5,7 @@ by its path in `dropped`; a 400 is for what would change the answer's shape with
 """
 
 import hashlib
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -14,11 +14,14 @@ from ccproxy.call import Call, Target
 from ccproxy.documents import TOO_DEEP, Head, decode_request, invalid, replace_members
 from ccproxy.messages import ABSENT, Request
 from ccproxy.providers.openai_chat import reasoning
+from ccproxy.providers.openai_chat.dialect import Asked, Dialect
 from ccproxy.providers.openai_chat.history import conversation
 from ccproxy.providers.openai_chat.tools import choice, function_tools, satisfies_strict
 from ccproxy.providers.openai_chat.wire import (
+    ChatMessage,
     ChatRequest,
     FunctionTool,
+    JsonObject,
     JsonSchema,
     ResponseFormat,
     StreamOptions,
@@ -32,24 +35,6 @@ _NULL = b"null"
 _ROLES = ("user", "assistant", "system")
 _READ = frozenset({*Request.__struct_fields__, "output_format"})
 _OF_TOOLS = ("defer_loading", "eager_input_streaming", "allowed_callers")
-
-
-class Dialect(Struct, frozen=True):
-    """How a server differs from OpenAI's own.
-
-    Attributes:
-        limit: What caps the answer. OpenAI refuses `max_tokens` for its newer models, which keep
-            `max_completion_tokens` everywhere; other servers know `max_tokens` and may ignore the other.
-        extras: Whether `safety_identifier` and `service_tier` may be sent; some servers refuse what they
-            do not know.
-    """
-
-    limit: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    extras: bool = True
-
-
-OPENAI = Dialect()
-COMPATIBLE = Dialect(limit="max_tokens", extras=False)
 
 
 def read(call: Call, head: Head, target: Target) -> Request:
@@ -71,26 +56,30 @@ def read(call: Call, head: Head, target: Target) -> Request:
 
 
 def translate(
-    request: Request, head: Head, model: str, dialect: Dialect, *, old_client: bool
+    request: Request, head: Head, model: str, dialect: Dialect, *, old_client: bool, session: str = ""
 ) -> tuple[ChatRequest, set[str]]:
     """The request to send, and the paths of what it cannot say.
 
     Raises:
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
-    dropped = unsayable(head)
+    dropped = unsayable(head, says_cache_control=dialect.cache_control)
     try:
-        return _translate(request, head, model, dialect, dropped, old_client=old_client), dropped
+        sent = _translate(request, head, model, dialect, dropped, old_client=old_client)
     except UnicodeDecodeError as error:
         raise invalid("The request body is not valid JSON: it is not UTF-8") from error
     except RecursionError as error:
         raise invalid(TOO_DEEP) from error
+    if dialect.session and session:
+        sent = msgspec.structs.replace(sent, **{dialect.session: session})
+    return sent, dropped
 
 
-def unsayable(head: Head) -> set[str]:
-    """The paths of what no OpenAI wire has a word for."""
+def unsayable(head: Head, *, says_cache_control: bool = False) -> set[str]:
+    """The paths of what the wires of this kind have no word for."""
     dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
-    if any(b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools")):
+    cached = (b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools"))
+    if not says_cache_control and any(cached):
         dropped.add("cache_control")
     declared = bytes(head.fields.get("tools", b""))
     return dropped | {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
@@ -101,24 +90,35 @@ def _translate(
 ) -> ChatRequest:
     recent = reasoning.is_recent(model)
     limit = "max_completion_tokens" if recent else dialect.limit
-    messages = conversation(request, "developer" if recent else "system", dropped)
-    functions = function_tools(request.tools or [], dropped)
-    if request.top_k is not None:
-        dropped.add("top_k")
+    messages = conversation(request, "developer" if recent else "system", model, dialect, dropped)
+    functions = function_tools(request.tools or [], dialect, dropped)
+    schema = wanted_schema(request, head, dropped)
+    wished = reasoning.wish(request, old_client=old_client)
+    asked = Asked(request, model, messages, wished, bool(functions), schema is not None)
+    effort = dialect.thinking(asked, dropped)
     members: dict[str, Any] = {
         limit: max(request.max_tokens, 1),
-        **_tool_use(request, functions, dropped),
-        **_thinking(request, model, dropped, tools=bool(functions), old_client=old_client),
+        **_tool_use(request, functions, dialect, dropped),
+        **effort,
+        **_sampling(request, model, effort.get("reasoning_effort"), dialect, dropped),
         **extras(request, dialect, dropped),
     }
     if head.stream:
         members |= {"stream": True, "stream_options": StreamOptions(include_usage=True)}
-    if schema := wanted_schema(request, head, dropped):
-        members["response_format"] = ResponseFormat(schema)
+    if schema is not None:
+        members |= dialect.schema_members
+        if dialect.schema == "json_object":
+            messages = _told(messages, schema)
+            members["response_format"] = JsonObject()
+        else:
+            strict = True if satisfies_strict(schema) else UNSET
+            members["response_format"] = ResponseFormat(JsonSchema(name="output", schema=schema, strict=strict))
     return ChatRequest(model=model, messages=messages, **members)
 
 
-def _tool_use(request: Request, functions: list[FunctionTool], dropped: set[str]) -> dict[str, Any]:
+def _tool_use(
+    request: Request, functions: list[FunctionTool], dialect: Dialect, dropped: set[str]
+) -> dict[str, Any]:
     wanted = request.tool_choice
     if not functions:
         if wanted is not None and wanted.type in {"any", "tool"}:
@@ -127,33 +127,31 @@ def _tool_use(request: Request, functions: list[FunctionTool], dropped: set[str]
     members: dict[str, Any] = {"tools": functions}
     if wanted is not None:
         members["tool_choice"] = choice(wanted, functions, dropped)
-        if wanted.disable_parallel_tool_use:
+        if wanted.disable_parallel_tool_use and dialect.parallel:
             members["parallel_tool_calls"] = False
+        elif wanted.disable_parallel_tool_use:
+            dropped.add("tool_choice.disable_parallel_tool_use")
     return members
 
 
-def _thinking(request: Request, model: str, dropped: set[str], *, tools: bool, old_client: bool) -> dict[str, Any]:
-    """Effort, and the sampling parameters that reasoning models refuse."""
+def _sampling(
+    request: Request, model: str, effort: str | None, dialect: Dialect, dropped: set[str]
+) -> dict[str, Any]:
+    """The sampling parameters, which OpenAI's reasoning models refuse."""
     kin = reasoning.family(model)
-    wished = reasoning.wish(request, old_client=old_client)
-    sent = None if kin is None else reasoning.effort(kin, wished, tools=tools)
-    members: dict[str, Any] = {} if sent is None else {"reasoning_effort": sent}
-
-    silenced = wished != "none" and (kin is None or (tools and kin.with_tools != "any"))
-    unstoppable = wished == "none" and kin is not None and sent not in {None, "none"}
-    if request.thinking is not None and (silenced or unstoppable):
-        dropped.add("thinking")
-    if request.output_config is not None and request.output_config.effort and (silenced or wished == "none"):
-        dropped.add("output_config.effort")
-
-    sampling = {"temperature": request.temperature, "top_p": request.top_p}
-    for name, value in sampling.items():
+    members: dict[str, Any] = {}
+    for name, value in {"temperature": request.temperature, "top_p": request.top_p}.items():
         if value is None:
             continue
-        if reasoning.allows_sampling(kin, sent):
+        if reasoning.allows_sampling(kin, effort):
             members[name] = value
         elif value != 1:  # what these models use anyway
             dropped.add(name)
+    if request.top_k is not None:
+        if dialect.top_k:
+            members["top_k"] = request.top_k
+        else:
+            dropped.add("top_k")
     return members
 
 
@@ -161,15 +159,16 @@ def extras(request: Request, dialect: Dialect, dropped: set[str]) -> dict[str, A
     """What is not known to every server."""
     members: dict[str, Any] = {}
     if request.metadata is not None and request.metadata.user_id:
-        digest = hashlib.sha256(request.metadata.user_id.encode()).hexdigest()
-        members["safety_identifier"] = digest
+        if dialect.user:
+            members[dialect.user] = hashlib.sha256(request.metadata.user_id.encode()).hexdigest()
+        else:
+            dropped.add("metadata.user_id")
     if request.service_tier is not None:
-        members["service_tier"] = "default" if request.service_tier == "standard_only" else "auto"
-    if dialect.extras:
-        return members
-    paths = {"safety_identifier": "metadata.user_id", "service_tier": "service_tier"}
-    dropped.update(paths[name] for name in members)
-    return {}
+        if dialect.service_tier:
+            members["service_tier"] = "default" if request.service_tier == "standard_only" else "auto"
+        else:
+            dropped.add("service_tier")
+    return members
 
 
 class _Format(Struct, frozen=True):
@@ -177,8 +176,8 @@ class _Format(Struct, frozen=True):
     schema: Raw
 
 
-def wanted_schema(request: Request, head: Head, dropped: set[str]) -> JsonSchema | None:
-    """Structured output; `output_format` is its older, top-level name."""
+def wanted_schema(request: Request, head: Head, dropped: set[str]) -> Raw | None:
+    """The schema of structured output; `output_format` is its older, top-level name."""
     raw = ABSENT if request.output_config is None else request.output_config.format
     path = "output_config.format"
     if bytes(raw) in {b"", _NULL}:
@@ -192,5 +191,15 @@ def wanted_schema(request: Request, head: Head, dropped: set[str]) -> JsonSchema
     if format.type != "json_schema":
         dropped.add(path)
         return None
-    strict = True if satisfies_strict(format.schema) else UNSET
-    return JsonSchema(name="output", schema=format.schema, strict=strict)
+    return format.schema
+
+
+def _told(messages: list[ChatMessage], schema: Raw) -> list[ChatMessage]:
+    """The messages with the schema told at the end of the system prompt."""
+    words = (
+        f"Answer with one JSON object that satisfies this JSON schema, and nothing else:\n{bytes(schema).decode()}"
+    )
+    first = messages[0]
+    if first.role == "system" and isinstance(first.content, str):
+        return [ChatMessage("system", f"{first.content}\n\n{words}"), *messages[1:]]
+    return [ChatMessage("system", words), *messages]

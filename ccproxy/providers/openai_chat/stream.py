@@ -16,6 +16,7 @@ from ccproxy.providers.openai_chat.answer import (
     CallIds,
     Expected,
     counted,
+    finish_of,
     is_error,
     message_id,
     stop_reason,
@@ -40,6 +41,7 @@ class ChatStream:
         self._ids = CallIds("")
         self._keys: dict[int, int] = {}  # the provider's index -> the key of its newest call
         self._calls: list[tuple[str, str]] = []  # by key: the call's id as the provider gave it, and as we do
+        self._thoughts = want.thoughts()
         self._finish: str | None = None
         self._refused = False
         self.usage = Usage()
@@ -105,28 +107,37 @@ class ChatStream:
     def _choice(self, choice: StreamChoice) -> None:
         if choice.delta is not None:
             self._delta(choice.delta)
-        if choice.finish_reason:
-            self._finish = choice.finish_reason
+        self._finish = finish_of(choice) or self._finish
 
     def _delta(self, delta: Delta) -> None:
         writer = self._writer
-        thought = delta.reasoning_content or delta.reasoning
+        thought = self._thoughts.feed(delta)
         if thought and self._want.shows_thinking:
             writer.text(self._stops.flush())
             writer.thinking(thought)
         if delta.content:
+            self._sign()
             writer.text(self._stops.feed(delta.content))
             if self._stops.matched is not None:
                 self._stop()
                 return
         if delta.refusal:
             self._refused = True
+            self._sign()
             writer.text(self._stops.flush() + delta.refusal)
         if delta.tool_calls:
+            self._sign(called=True)
             for piece in delta.tool_calls:
                 self._call(piece)
         elif delta.function_call is not None:
             self._call(CallPiece(index=0, function=delta.function_call))
+
+    def _sign(self, *, called: bool = False) -> None:
+        """Signs the reasoning so far, where its provider wants it back; later reasoning is signed by itself."""
+        signature = self._thoughts.sign(shown=self._want.shows_thinking, called=called)
+        if signature:
+            self._writer.text(self._stops.flush())
+            self._writer.signature(signature)
 
     def _call(self, piece: CallPiece) -> None:
         self._writer.text(self._stops.flush())
@@ -157,6 +168,7 @@ class ChatStream:
     def _end(self) -> None:
         if self._finish is None:
             raise UpstreamProtocolError("the stream ended without a finish_reason")
+        self._sign()
         self._writer.text(self._stops.flush())
         reason = stop_reason(self._finish, self._want, called=bool(self._keys), refused=self._refused)
         details = StopDetails() if reason == "refusal" else None

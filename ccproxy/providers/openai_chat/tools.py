@@ -15,6 +15,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ccproxy.documents import check_budget
 from ccproxy.errors import ApiError
 from ccproxy.messages import ABSENT, Request, Tool, ToolChoice
+from ccproxy.providers.openai_chat.dialect import Dialect, kept
 from ccproxy.providers.openai_chat.wire import Function, FunctionTool
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -64,23 +65,24 @@ def renamed(request: Request) -> dict[str, str]:
     return {upstream_name(name): name for name in names if upstream_name(name) != name}
 
 
-def function_tools(tools: list[Tool], dropped: set[str]) -> list[FunctionTool]:
+def function_tools(tools: list[Tool], dialect: Dialect, dropped: set[str]) -> list[FunctionTool]:
     """The tools that the caller runs. Those that Anthropic runs cannot be had here."""
     functions = []
     for tool in tools:
-        function = _function(tool, dropped)
+        function = _function(tool, dialect, dropped)
         if function is None:
             dropped.add(f"tools.{tool.type}")
         else:
-            functions.append(FunctionTool(function))
+            cache = tool.cache_control if kept(tool.cache_control, dialect) else UNSET
+            functions.append(FunctionTool(function, cache))
     return functions
 
 
-def _function(tool: Tool, dropped: set[str]) -> Function | None:
+def _function(tool: Tool, dialect: Dialect, dropped: set[str]) -> Function | None:
     name = upstream_name(tool.name or "")
     if tool.type in {None, "custom"}:
         schema = _NO_PARAMETERS if tool.input_schema == ABSENT else tool.input_schema
-        return Function(name, _description(tool), schema, _strict(tool, dropped))
+        return Function(name, _description(tool), schema, _strict(tool, dialect, dropped))
     for start, (description, schema) in _RUN_BY_CALLER.items():
         if tool.type is not None and tool.type.startswith(start):
             return Function(name, description, schema)
@@ -94,10 +96,10 @@ def _description(tool: Tool) -> str | UnsetType:
     return text.strip() or UNSET
 
 
-def _strict(tool: Tool, dropped: set[str]) -> bool | UnsetType:
+def _strict(tool: Tool, dialect: Dialect, dropped: set[str]) -> bool | UnsetType:
     if not tool.strict:
         return UNSET
-    if satisfies_strict(tool.input_schema):
+    if dialect.strict == "all" or (dialect.strict == "accepted" and satisfies_strict(tool.input_schema)):
         return True
     dropped.add("tools.strict")
     return UNSET

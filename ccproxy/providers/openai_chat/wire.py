@@ -4,17 +4,18 @@ Source: https://platform.openai.com/docs/api-reference/chat and the types of the
 rule here reads are not modelled; `reasoning_content` and `reasoning` are what compatible servers call thinking.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 # The request.
 
 
-class TextPart(Struct, frozen=True, tag="text"):
-    """Text."""
+class TextPart(Struct, frozen=True, tag="text", omit_defaults=True):
+    """Text. OpenRouter takes Anthropic's `cache_control`."""
 
     text: str
+    cache_control: Raw | UnsetType = UNSET
 
 
 class ImageUrl(Struct, frozen=True):
@@ -66,6 +67,8 @@ class ChatMessage(Struct, frozen=True, omit_defaults=True):
     content: str | list[Part]
     tool_calls: list[Call] | UnsetType = UNSET
     tool_call_id: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    reasoning_details: list[Any] | UnsetType = UNSET
 
 
 class Function(Struct, frozen=True, omit_defaults=True):
@@ -77,10 +80,11 @@ class Function(Struct, frozen=True, omit_defaults=True):
     strict: bool | UnsetType = UNSET
 
 
-class FunctionTool(Struct, frozen=True, tag="function"):
+class FunctionTool(Struct, frozen=True, tag="function", omit_defaults=True):
     """A tool."""
 
     function: Function
+    cache_control: Raw | UnsetType = UNSET
 
 
 class JsonSchema(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -95,6 +99,10 @@ class ResponseFormat(Struct, frozen=True, tag="json_schema"):
     """Structured output."""
 
     json_schema: JsonSchema
+
+
+class JsonObject(Struct, frozen=True, tag="json_object"):
+    """Some JSON; the schema is told in words."""
 
 
 class StreamOptions(Struct, frozen=True):
@@ -114,13 +122,19 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
     stream_options: StreamOptions | UnsetType = UNSET
     temperature: float | UnsetType = UNSET
     top_p: float | UnsetType = UNSET
+    top_k: int | UnsetType = UNSET
     tools: list[FunctionTool] | UnsetType = UNSET
     tool_choice: str | FunctionTool | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning_effort: str | UnsetType = UNSET
-    response_format: ResponseFormat | UnsetType = UNSET
+    thinking: dict[str, str] | UnsetType = UNSET
+    reasoning: dict[str, str | int | bool] | UnsetType = UNSET
+    response_format: ResponseFormat | JsonObject | UnsetType = UNSET
     safety_identifier: str | UnsetType = UNSET
+    user: str | UnsetType = UNSET
+    session_id: str | UnsetType = UNSET
     service_tier: str | UnsetType = UNSET
+    provider: dict[str, bool] | UnsetType = UNSET
 
 
 # Answers.
@@ -143,12 +157,14 @@ class CompletionDetails(Struct, frozen=True):
 
 
 class ChatUsage(Struct, frozen=True):
-    """Tokens; the totals include the parts."""
+    """Tokens; the totals include the parts. DeepSeek tells hits and misses of its cache besides."""
 
     prompt_tokens: Tokens | None = None
     completion_tokens: Tokens | None = None
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
+    prompt_cache_hit_tokens: Tokens | None = None
+    prompt_cache_miss_tokens: Tokens | None = None
 
 
 class FunctionPiece(Struct, frozen=True, gc=False):
@@ -178,6 +194,7 @@ class Delta(Struct, frozen=True, gc=False):
     reasoning_content: str | None = None
     reasoning: str | None = None
     function_call: FunctionPiece | None = None
+    reasoning_details: Raw | UnsetType = UNSET
 
 
 class StreamChoice(Struct, frozen=True, gc=False):
@@ -186,6 +203,7 @@ class StreamChoice(Struct, frozen=True, gc=False):
     index: int = 0
     delta: Delta | None = None
     finish_reason: str | None = None
+    native_finish_reason: str | None = None
 
 
 class Chunk(Struct, frozen=True, gc=False):
@@ -203,6 +221,7 @@ class Choice(Struct, frozen=True):
     index: int = 0
     message: Delta | None = None
     finish_reason: str | None = None
+    native_finish_reason: str | None = None
 
 
 class Completion(Struct, frozen=True):
@@ -214,11 +233,20 @@ class Completion(Struct, frozen=True):
     error: Raw | UnsetType = UNSET
 
 
+class TopProvider(Struct, frozen=True):
+    """The best of a model's providers, at OpenRouter."""
+
+    max_completion_tokens: int | None = None
+
+
 class ListedModel(Struct, frozen=True):
-    """A model. `created` is a Unix time."""
+    """A model. `created` is a Unix time; what follows it, OpenRouter tells."""
 
     id: str
     created: float | None = None
+    name: str | None = None
+    context_length: int | None = None
+    top_provider: TopProvider | None = None
 
 
 class ModelList(Struct, frozen=True):

@@ -13,7 +13,8 @@ from msgspec import UNSET
 from ccproxy.documents import TOO_DEEP, Head, invalid
 from ccproxy.messages import EMPTY_OBJECT, Request
 from ccproxy.providers.openai_chat import reasoning, tools
-from ccproxy.providers.openai_chat.request import Dialect, extras, unsayable, wanted_schema
+from ccproxy.providers.openai_chat.dialect import Dialect
+from ccproxy.providers.openai_chat.request import extras, unsayable, wanted_schema
 from ccproxy.providers.openai_chat.wire import FunctionTool as ChatTool
 from ccproxy.providers.openai_responses.items import conversation, instructions
 from ccproxy.providers.openai_responses.wire import (
@@ -56,7 +57,7 @@ def translate(
         raise invalid("The request body is not valid JSON: it is not UTF-8") from error
     except RecursionError as error:
         raise invalid(TOO_DEEP) from error
-    if session and dialect.extras:
+    if session and dialect.user:
         key = hashlib.sha256(session.encode()).hexdigest()[:32]
         body = msgspec.structs.replace(body, prompt_cache_key=key)
     return body, dropped
@@ -74,12 +75,13 @@ def _translate(
     if request.top_k is not None:
         dropped.add("top_k")
     members: dict[str, Any] = {
-        **_tool_use(request, dropped),
+        **_tool_use(request, dialect, dropped),
         **_thinking(request, model, dropped, old_client=old_client),
         **extras(request, dialect, dropped),
     }
     if schema := wanted_schema(request, head, dropped):
-        format = Format(name=schema.name, schema=schema.schema, strict=schema.strict)  # noqa: A001  # the API's word
+        strict = True if tools.satisfies_strict(schema) else UNSET
+        format = Format(name="output", schema=schema, strict=strict)  # noqa: A001  # the API's word
         members["text"] = TextConfig(format)
     if head.stream:
         members["stream"] = True
@@ -93,8 +95,8 @@ def _translate(
     )
 
 
-def _tool_use(request: Request, dropped: set[str]) -> dict[str, Any]:
-    functions = tools.function_tools(request.tools or [], dropped)
+def _tool_use(request: Request, dialect: Dialect, dropped: set[str]) -> dict[str, Any]:
+    functions = tools.function_tools(request.tools or [], dialect, dropped)
     wanted = request.tool_choice
     if not functions:
         if wanted is not None and wanted.type in {"any", "tool"}:
