@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from ccproxy.config import PROVIDER_TYPES, ProviderConfig
 from ccproxy.provider import Provider
 from ccproxy.providers.anthropic import Anthropic
+from ccproxy.providers.gemini import Gemini
 from ccproxy.providers.openai_chat import OpenAIChat
 
 
@@ -14,6 +15,10 @@ def _anthropic(config: ProviderConfig) -> Provider:
 
 def _openai(config: ProviderConfig) -> Provider:
     return OpenAIChat(config.name, _url(config), _key(config))
+
+
+def _gemini(config: ProviderConfig) -> Provider:
+    return Gemini(config.name, _url(config), _key(config))
 
 
 def _url(config: ProviderConfig) -> str:
@@ -27,5 +32,6 @@ def _key(config: ProviderConfig) -> str | None:
 BY_TYPE: Mapping[str, Callable[[ProviderConfig], Provider]] = {
     "anthropic": _anthropic,
     "openai": _openai,
+    "gemini": _gemini,
 }
 """Type -> a provider from what the operator says of it."""

@@ -15,8 +15,8 @@ from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import EMPTY_OBJECT, Message, Request, StopDetails, Text, Thinking, ToolUse, Usage
 from ccproxy.provider import Answer
 from ccproxy.providers.openai_chat.failures import Failures
-from ccproxy.providers.openai_chat.stop_sequences import StopSequences
 from ccproxy.providers.openai_chat.wire import CallPiece, ChatUsage, Completion, Delta
+from ccproxy.providers.stop_sequences import StopSequences
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ holds follows in a user message.
 
 import hashlib
 from collections.abc import Iterable
-from html import escape
 from typing import assert_never
 
 from ccproxy.messages import (
@@ -30,6 +29,7 @@ from ccproxy.messages import (
     Unknown,
     UrlSource,
 )
+from ccproxy.providers.conversation import blocks_of, kind, opening, search_result, steps, system_blocks
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_chat.wire import (
     Call,
@@ -43,7 +43,6 @@ from ccproxy.providers.openai_chat.wire import (
     TextPart,
 )
 
-BILLING_HEADER = "x-anthropic-billing-header"  # Claude Code's attribution: it would spoil the prompt cache
 INTERRUPTED = "Error: [tool call interrupted]"
 NO_OUTPUT = "(no output)"  # some servers refuse an empty tool message
 ATTACHED = "[attached to the next message]"
@@ -61,33 +60,10 @@ def conversation(request: Request, role: str, dropped: set[str]) -> list[ChatMes
         dropped: Gets the path of what cannot be said.
     """
     writer = _Writer(role, dropped)
-    writer.system(_system_blocks(request))
-    for answer, others in _steps(request.messages):
+    writer.system(system_blocks(request))
+    for answer, others in steps(request.messages):
         writer.step(answer, others)
     return [_plain(message) for message in writer.messages]
-
-
-def _system_blocks(request: Request) -> list[Text]:
-    system = request.system or []
-    blocks = [Text(system)] if isinstance(system, str) else system
-    return blocks[1:] if blocks and blocks[0].text.startswith(BILLING_HEADER) else blocks
-
-
-def _blocks(turn: Turn) -> list[Block]:
-    return [Text(turn.content)] if isinstance(turn.content, str) else turn.content
-
-
-def _steps(turns: Iterable[Turn]) -> list[tuple[list[Block], list[Turn]]]:
-    """The turns as steps: what the assistant said (neighbours joined), and all that came before it spoke again."""
-    steps: list[tuple[list[Block], list[Turn]]] = [([], [])]
-    for turn in turns:
-        if turn.role != "assistant":
-            steps[-1][1].append(turn)
-        elif steps[-1][1]:
-            steps.append(([*_blocks(turn)], []))
-        else:
-            steps[-1][0].extend(_blocks(turn))
-    return steps
 
 
 class _Writer:
@@ -112,7 +88,7 @@ class _Writer:
             self.messages.append(ChatMessage("assistant", text))
         used = self._results(calls, others)
         for turn in others:
-            rest = [block for block in _blocks(turn) if id(block) not in used]
+            rest = [block for block in blocks_of(turn) if id(block) not in used]
             if turn.role == "system":
                 self.system(rest)
             elif rest:
@@ -122,7 +98,7 @@ class _Writer:
         """Answers every call; returns the identities of the result blocks used."""
         results: dict[str, ToolResult] = {}
         for turn in others:
-            for block in _blocks(turn):
+            for block in blocks_of(turn):
                 if isinstance(block, ToolResult):
                     results.setdefault(block.tool_use_id, block)
         attached: list[Part] = []
@@ -178,7 +154,7 @@ class _Writer:
                 case Document():
                     parts += self._document(block)
                 case SearchResult():
-                    parts.append(TextPart(_search_result(block)))
+                    parts.append(TextPart(search_result(block)))
                 case ToolResult():  # of no call that the model made
                     orphan: list[Part] = []
                     text = f"Result of an earlier tool call: {self._result(block, orphan)}"
@@ -197,7 +173,7 @@ class _Writer:
             case UrlSource():
                 return [ImagePart(ImageUrl(source.url))]
             case FileSource() | Unknown():
-                self._dropped.add(f"messages.content.image.{_kind(source)}")
+                self._dropped.add(f"messages.content.image.{kind(source)}")
                 return []
             case _:
                 assert_never(source)
@@ -208,43 +184,24 @@ class _Writer:
             self._dropped.add("messages.content.document.citations")
         match source:
             case TextSource():
-                return [TextPart(f"{_opening(document)}{source.data}</document>")]
+                return [TextPart(f"{opening(document)}{source.data}</document>")]
             case ContentSource():
                 content = source.content
                 inner = self._parts([Text(content)] if isinstance(content, str) else content)
-                return [TextPart(_opening(document)), *inner, TextPart("</document>")]
+                return [TextPart(opening(document)), *inner, TextPart("</document>")]
             case Base64Source(media_type="application/pdf"):
                 if document.context:
                     self._dropped.add("messages.content.document.context")
                 name = (document.title or "document").removesuffix(".pdf") + ".pdf"
                 return [FilePart(File(name, f"data:application/pdf;base64,{source.data}"))]
             case Base64Source() | UrlSource() | FileSource() | Unknown():
-                self._dropped.add(f"messages.content.document.{_kind(source)}")
+                self._dropped.add(f"messages.content.document.{kind(source)}")
                 return []
             case _:
                 assert_never(source)
 
     def _drop(self, block: Block) -> None:
-        self._dropped.add(f"messages.content.{_kind(block)}")
-
-
-def _kind(block: Block | Base64Source | UrlSource | FileSource) -> str:
-    return block.name if isinstance(block, Unknown) else str(block.__struct_config__.tag)
-
-
-def _opening(document: Document) -> str:
-    attributes = {"title": document.title, "context": document.context}
-    return f"<document{''.join(_attribute(k, v) for k, v in attributes.items() if v)}>"
-
-
-def _search_result(result: SearchResult) -> str:
-    text = "\n".join(text.text for text in result.content)
-    attributes = _attribute("source", result.source) + _attribute("title", result.title)
-    return f"<search_result{attributes}>{text}</search_result>"
-
-
-def _attribute(name: str, value: str) -> str:
-    return f' {name}="{escape(value)}"'
+        self._dropped.add(f"messages.content.{kind(block)}")
 
 
 def _call(call: ToolUse) -> Call:
