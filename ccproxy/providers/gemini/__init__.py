@@ -17,7 +17,7 @@ import msgspec
 from ccproxy import __version__
 from ccproxy.call import Call, Target
 from ccproxy.documents import Head, replace_members
-from ccproxy.errors import ApiError, UpstreamProtocolError
+from ccproxy.errors import ApiError
 from ccproxy.provider import Answer, Model, UpstreamRequest, refuse_thread
 from ccproxy.providers.gemini.answer import Collector, Expected, expected
 from ccproxy.providers.gemini.failures import Failures, is_about_state
@@ -142,9 +142,7 @@ class GeminiExchange:
         for document in documents(body):
             reader.chunk(document)
         reader.end()
-        if collector.message is None:
-            raise UpstreamProtocolError("the answer did not end")
-        return Answer(msgspec.json.encode(collector.message), reader.usage)
+        return Answer(collector.body, reader.usage)
 
     def stream(self) -> GeminiStream:
         """A reader for one streamed answer."""

@@ -114,12 +114,12 @@ class Collector:
         self._content: list[Text | Thinking | ToolUse] = []
         self._id = ""
         self._model = ""
-        self.message: Message | None = None
+        self.body = b""  # the message as JSON, once it is whole
 
     @property
     def finished(self) -> bool:
         """Whether `finish` has been called."""
-        return self.message is not None
+        return self.body != b""
 
     def start(self, id: str, model: str) -> None:  # noqa: A002  # Anthropic's word
         """Begins the message."""
@@ -163,9 +163,10 @@ class Collector:
     ) -> None:
         """Ends the message."""
         details = UNSET if stop_details is None else stop_details
-        self.message = Message(
+        message = Message(
             self._id, "assistant", self._model, self._content, stop_reason, stop_sequence, usage, details
         )
+        self.body = msgspec.json.encode(message)
 
 
 def arguments(args: object) -> str:

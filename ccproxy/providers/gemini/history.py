@@ -153,7 +153,8 @@ class _Writer:
     def _call(self, call: ToolUse, signature: str | UnsetType, *, first: bool) -> Part:
         if signature is UNSET and first and self._is_third:
             signature = STAND_IN
-        arguments = Raw(bytes(call.input) if bytes(call.input) != b"null" else b"{}")
+        text = bytes(call.input).decode()  # not opened so far, so it may be no UTF-8
+        arguments = Raw("{}" if text == "null" else text)
         return Part(function_call=FunctionCall(upstream_name(call.name), arguments), thought_signature=signature)
 
     def _results(self, calls: list[ToolUse], others: list[Turn]) -> set[int]:

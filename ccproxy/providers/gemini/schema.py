@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from ccproxy.documents import check_budget
+from ccproxy.documents import check_budget, decode
 
 _AS_THEY_ARE = frozenset(
     {"type", "format", "title", "description", "minItems", "maxItems", "minimum", "maximum", "propertyOrdering"}
@@ -41,14 +41,14 @@ def accepted(schema: Raw, path: str, dropped: set[str]) -> dict[str, Any]:
         dropped: Gets the path of each keyword that is left out.
 
     Raises:
-        ApiError: INVALID_REQUEST, where it is out of budget.
+        ApiError: INVALID_REQUEST, where it is out of budget or no JSON: it was not opened so far.
     """
     check_budget(bytes(schema))
-    root = msgspec.json.decode(schema)
+    root = decode(bytes(schema), object)
     if not isinstance(root, dict):
         return {}
     if "$ref" in root:  # members follow beside it, so it cannot stand here
-        root = {**root, "allOf": [{"$ref": root.pop("$ref")}]}
+        root["allOf"] = [{"$ref": root.pop("$ref")}]
     return _Converter(root, path, dropped).node(root)
 
 
@@ -92,7 +92,8 @@ class _Converter:
                 return {"items": self.node(value, within)}
             case "additionalProperties", dict():
                 return {keyword: self.node(value, within)}
-        return self._value(keyword, value)
+            case _:
+                return self._value(keyword, value)
 
     def _value(self, keyword: str, value: Any) -> dict[str, Any]:
         """What a keyword becomes that holds no schema."""
