@@ -142,6 +142,8 @@ def test_stop_sequences_are_matched_here():
         "stop_sequence",
         "END",
     )
+    cut = answered(generated(text("a EN"), text("D", thoughtSignature="s")), **members)
+    assert cut["content"] == [{"type": "text", "text": "a "}]
     stream = streaming(**members)
     stream.feed(chunk(text("a END b")) + chunk(text("c")))
     assert stream.finished

@@ -172,7 +172,8 @@ class Reader:
             self._sign("empty", signature)
             return
         piece = self._stops.feed(text)
-        self._sign("text", signature)
+        if piece or self._stops.matched is None:  # else nothing is left that the state could belong to
+            self._sign("text", signature)
         self._writer.text(piece)
         if self._stops.matched is not None:
             self._writer.finish("stop_sequence", counted(self.usage), stop_sequence=self._stops.matched)
