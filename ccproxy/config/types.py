@@ -57,6 +57,9 @@ class ProviderType(Struct, frozen=True):
 PROVIDER_TYPES: Mapping[str, ProviderType] = {
     "anthropic": ProviderType("https://api.anthropic.com", ("ANTHROPIC_API_KEY",)),
     "openai": ProviderType("https://api.openai.com/v1", ("OPENAI_API_KEY",), "gpt-5.4"),
+    "gemini": ProviderType(
+        "https://generativelanguage.googleapis.com", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "gemini-3.5-flash"
+    ),
     "deepseek": ProviderType("https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek-flash"),
     "openrouter": ProviderType("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",)),
 }
@@ -85,8 +88,8 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         name: What routes and `provider,model` call it.
-        type: Which wire it speaks: `anthropic`, `deepseek`, `openrouter`, or `openai` for every server with Chat
-            Completions. By default its name.
+        type: Which wire it speaks: `anthropic`, `gemini`, `deepseek`, `openrouter`, or `openai` for every server
+            with Chat Completions. By default its name.
         api_base_url: Where it is; by default the type's own address. With or without its version.
         api_key: Its key. Without one the type's variable is looked at; a local server may need none.
         api_key_file: A file whose first line is the key.

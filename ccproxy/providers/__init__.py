@@ -6,6 +6,7 @@ from ccproxy.config import PROVIDER_TYPES, ProviderConfig
 from ccproxy.provider import Provider
 from ccproxy.providers import deepseek, openrouter
 from ccproxy.providers.anthropic import Anthropic
+from ccproxy.providers.gemini import Gemini
 from ccproxy.providers.openai import OpenAI
 
 
@@ -25,6 +26,10 @@ def _openrouter(config: ProviderConfig) -> Provider:
     return openrouter.provider(config.name, _url(config), _key(config))
 
 
+def _gemini(config: ProviderConfig) -> Provider:
+    return Gemini(config.name, _url(config), _key(config))
+
+
 def _url(config: ProviderConfig) -> str:
     return config.api_base_url or PROVIDER_TYPES[config.kind].url
 
@@ -36,6 +41,7 @@ def _key(config: ProviderConfig) -> str | None:
 BY_TYPE: Mapping[str, Callable[[ProviderConfig], Provider]] = {
     "anthropic": _anthropic,
     "openai": _openai,
+    "gemini": _gemini,
     "deepseek": _deepseek,
     "openrouter": _openrouter,
 }

@@ -8,7 +8,7 @@ from unit.chat import TOOL, answered, call, completion, exchange
 
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.messages import Usage
-from ccproxy.providers.openai_chat.stop_sequences import StopSequences
+from ccproxy.providers.stop_sequences import StopSequences
 
 
 def content(body: bytes, **members: Any) -> list[dict[str, Any]]:

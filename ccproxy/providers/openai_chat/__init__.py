@@ -2,8 +2,8 @@
 
     request    parameters           history    the conversation        tools      tools and their names
     reasoning  what models accept   answer     a whole answer          stream     a streamed one
-    failures   errors               wire       the types on the wire   stop_sequences
-    body       the bytes of a stream          dialect    how other servers differ
+    failures   errors               wire       the types on the wire   body       the bytes of a stream
+    dialect    how other servers differ
 
 Sources: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22), types of the `openai` SDK 3.54.
 """

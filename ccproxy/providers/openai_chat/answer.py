@@ -16,8 +16,8 @@ from ccproxy.messages import EMPTY_OBJECT, Message, Request, StopDetails, Text, 
 from ccproxy.provider import Answer
 from ccproxy.providers.openai_chat.dialect import Thoughts
 from ccproxy.providers.openai_chat.failures import Failures
-from ccproxy.providers.openai_chat.stop_sequences import StopSequences
 from ccproxy.providers.openai_chat.wire import CallPiece, ChatUsage, Choice, Completion, Delta, StreamChoice
+from ccproxy.providers.stop_sequences import StopSequences
 
 T = TypeVar("T")
 

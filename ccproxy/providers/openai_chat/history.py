@@ -8,7 +8,6 @@ holds follows in a user message.
 
 import hashlib
 from collections.abc import Iterable
-from html import escape
 from typing import assert_never
 
 import msgspec
@@ -33,6 +32,7 @@ from ccproxy.messages import (
     Unknown,
     UrlSource,
 )
+from ccproxy.providers.conversation import blocks_of, kind, opening, search_result, steps, system_blocks
 from ccproxy.providers.openai_chat.dialect import Dialect, kept
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_chat.wire import (
@@ -47,7 +47,6 @@ from ccproxy.providers.openai_chat.wire import (
     TextPart,
 )
 
-BILLING_HEADER = "x-anthropic-billing-header"  # Claude Code's attribution: it would spoil the prompt cache
 INTERRUPTED = "Error: [tool call interrupted]"
 NO_OUTPUT = "(no output)"  # some servers refuse an empty tool message
 ATTACHED = "[attached to the next message]"
@@ -73,31 +72,6 @@ def conversation(
     for answer, others in steps(request.messages):
         writer.step(answer, others)
     return [_plain(message, joined=dialect.only_text) for message in writer.messages]
-
-
-def system_blocks(request: Request) -> list[Text]:
-    """The system prompt, without Claude Code's attribution."""
-    system = request.system or []
-    blocks = [Text(system)] if isinstance(system, str) else system
-    return blocks[1:] if blocks and blocks[0].text.startswith(BILLING_HEADER) else blocks
-
-
-def blocks_of(turn: Turn) -> list[Block]:
-    """What a turn holds."""
-    return [Text(turn.content)] if isinstance(turn.content, str) else turn.content
-
-
-def steps(turns: Iterable[Turn]) -> list[tuple[list[Block], list[Turn]]]:
-    """The turns as steps: what the assistant said (neighbours joined), and all that came before it spoke again."""
-    steps: list[tuple[list[Block], list[Turn]]] = [([], [])]
-    for turn in turns:
-        if turn.role != "assistant":
-            steps[-1][1].append(turn)
-        elif steps[-1][1]:
-            steps.append(([*blocks_of(turn)], []))
-        else:
-            steps[-1][0].extend(blocks_of(turn))
-    return steps
 
 
 class _Writer:
@@ -266,28 +240,6 @@ class _Writer:
 
 def _is_text(block: Image | Document) -> bool:
     return isinstance(block.source, TextSource | ContentSource)
-
-
-def kind(block: Block | Base64Source | UrlSource | FileSource) -> str:
-    """The name of a block's or a source's type."""
-    return block.name if isinstance(block, Unknown) else str(block.__struct_config__.tag)
-
-
-def opening(document: Document) -> str:
-    """The tag before a document's text."""
-    attributes = {"title": document.title, "context": document.context}
-    return f"<document{''.join(_attribute(k, v) for k, v in attributes.items() if v)}>"
-
-
-def search_result(result: SearchResult) -> str:
-    """A search result as text."""
-    text = "\n".join(text.text for text in result.content)
-    attributes = _attribute("source", result.source) + _attribute("title", result.title)
-    return f"<search_result{attributes}>{text}</search_result>"
-
-
-def _attribute(name: str, value: str) -> str:
-    return f' {name}="{escape(value)}"'
 
 
 def _call(call: ToolUse) -> Call:

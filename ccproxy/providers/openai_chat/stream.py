@@ -23,8 +23,8 @@ from ccproxy.providers.openai_chat.answer import (
     usage_of,
 )
 from ccproxy.providers.openai_chat.body import Body
-from ccproxy.providers.openai_chat.stop_sequences import StopSequences
 from ccproxy.providers.openai_chat.wire import CallPiece, Chunk, Delta, StreamChoice
+from ccproxy.providers.stop_sequences import StopSequences
 
 _chunk = msgspec.json.Decoder(Chunk)
 

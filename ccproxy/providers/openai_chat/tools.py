@@ -43,7 +43,7 @@ _MEMORY = Raw(
     f'"enum":["view","create","str_replace","insert","delete","rename"]}},{_EDITING},'
     '"old_path":{"type":"string"},"new_path":{"type":"string"}},"required":["command"]}'
 )
-_RUN_BY_CALLER = {
+RUN_BY_CALLER = {
     "bash_": ("Runs a command in a persistent shell.", _BASH),
     "text_editor_": ("Views, creates and edits files. Paths are absolute; lines count from 1.", _EDITOR),
     "memory_": ("Keeps notes as files below /memories, for later conversations.", _MEMORY),
@@ -82,14 +82,15 @@ def _function(tool: Tool, dialect: Dialect, dropped: set[str]) -> Function | Non
     name = upstream_name(tool.name or "")
     if tool.type in {None, "custom"}:
         schema = _NO_PARAMETERS if tool.input_schema == ABSENT else tool.input_schema
-        return Function(name, _description(tool), schema, _strict(tool, dialect, dropped))
-    for start, (description, schema) in _RUN_BY_CALLER.items():
+        return Function(name, description_of(tool), schema, _strict(tool, dialect, dropped))
+    for start, (description, schema) in RUN_BY_CALLER.items():
         if tool.type is not None and tool.type.startswith(start):
             return Function(name, description, schema)
     return None
 
 
-def _description(tool: Tool) -> str | UnsetType:
+def description_of(tool: Tool) -> str | UnsetType:
+    """What the tool does, with its examples."""
     text = tool.description or ""
     if bytes(tool.input_examples) not in {b"", b"null", b"[]"}:
         text += f"\n\nExamples: {bytes(tool.input_examples).decode()}"

@@ -23,7 +23,6 @@ from ccproxy.providers.openai_chat.answer import (
     usage_of,
 )
 from ccproxy.providers.openai_chat.failures import Failures
-from ccproxy.providers.openai_chat.stop_sequences import StopSequences
 from ccproxy.providers.openai_chat.wire import ChatUsage, CompletionDetails, PromptDetails
 from ccproxy.providers.openai_responses.items import signature
 from ccproxy.providers.openai_responses.wire import (
@@ -36,6 +35,7 @@ from ccproxy.providers.openai_responses.wire import (
     TextPart,
     Typed,
 )
+from ccproxy.providers.stop_sequences import StopSequences
 
 PARAGRAPH = "\n\n"  # between the parts of a summary
 

@@ -35,18 +35,8 @@ from ccproxy.messages import (
     Unknown,
     UrlSource,
 )
-from ccproxy.providers.openai_chat.history import (
-    INTERRUPTED,
-    NO_OUTPUT,
-    OMITTED,
-    blocks_of,
-    call_id,
-    kind,
-    opening,
-    search_result,
-    steps,
-    system_blocks,
-)
+from ccproxy.providers.conversation import blocks_of, kind, opening, search_result, steps, system_blocks
+from ccproxy.providers.openai_chat.history import INTERRUPTED, NO_OUTPUT, OMITTED, call_id
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_responses.wire import (
     FunctionCall,

@@ -14,7 +14,6 @@ from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import ABSENT, StopDetails, Usage, encode_events
 from ccproxy.providers.openai_chat.answer import CallIds, counted, decode, message_id
 from ccproxy.providers.openai_chat.body import Body
-from ccproxy.providers.openai_chat.stop_sequences import StopSequences
 from ccproxy.providers.openai_responses.answer import (
     PARAGRAPH,
     Expected,
@@ -26,6 +25,7 @@ from ccproxy.providers.openai_responses.answer import (
     usage_in,
 )
 from ccproxy.providers.openai_responses.wire import OutputCall, OutputReasoning, Response, StreamEvent
+from ccproxy.providers.stop_sequences import StopSequences
 
 _event = msgspec.json.Decoder(StreamEvent)
 _text = msgspec.json.Decoder(str)

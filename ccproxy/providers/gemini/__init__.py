@@ -1,0 +1,171 @@
+"""Google Gemini's `generateContent`.
+
+    request   parameters            history  the conversation     tools   tools and their names
+    schema    JSON Schema           models   what models accept   state   thought signatures
+    reader    an answer             answer   a whole answer       stream  a streamed one
+    partial   arguments in pieces   failures errors               wire    the types on the wire
+
+Sources: https://ai.google.dev/api/generate-content (read 2026-11-22), types of the `google-genai` SDK 3.4.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from ccproxy import __version__
+from ccproxy.call import Call, Target
+from ccproxy.documents import Head, replace_members
+from ccproxy.errors import ApiError
+from ccproxy.provider import Answer, Model, UpstreamRequest, refuse_thread
+from ccproxy.providers.gemini.answer import Collector, Expected, expected
+from ccproxy.providers.gemini.failures import Failures, is_about_state
+from ccproxy.providers.gemini.reader import Reader, documents
+from ccproxy.providers.gemini.request import translate
+from ccproxy.providers.gemini.stream import GeminiStream
+from ccproxy.providers.gemini.tools import renamed
+from ccproxy.providers.gemini.wire import CountedTokens, ListedModel, ModelList
+from ccproxy.providers.openai_chat.answer import decode
+from ccproxy.providers.openai_chat.request import OLD_VERSION, read
+
+__all__ = ["Gemini", "GeminiExchange", "GeminiStream"]
+
+_VERSION = re.compile(r"/v\d+[a-z0-9]*(?:/|$)")
+
+
+class Gemini:
+    """The Gemini API. A base URL without a version gets `/v1beta`."""
+
+    def __init__(self, name: str, base_url: str, api_key: str | None) -> None:
+        self.name = name
+        has_version = _VERSION.search(urlsplit(base_url).path)
+        self._url = base_url.rstrip("/") + ("" if has_version else "/v1beta")
+        self._key = api_key
+        self._failures = Failures(name, api_key)
+
+    def __repr__(self) -> str:
+        return f"Gemini({self.name!r}, {self._url!r})"
+
+    def exchange(self, call: Call, head: Head, target: Target) -> "GeminiExchange":
+        """Prepares one attempt; see `Provider.exchange`."""
+        refuse_thread(head)
+        return self._exchange(call, head, target, stateless=False)
+
+    def _exchange(self, call: Call, head: Head, target: Target, *, stateless: bool) -> "GeminiExchange":
+        request = read(call, head, target)
+        model = _bare(target.model)
+        body, dropped = translate(request, head, model, old_client=_is_old(call), stateless=stateless)
+        method = "streamGenerateContent?alt=sse" if head.stream else "generateContent"
+        sent = UpstreamRequest(
+            "POST",
+            self._model_url(target.model, method),
+            self._headers("text/event-stream" if head.stream else "application/json"),
+            msgspec.json.encode(body),
+        )
+        want = expected(request, head.model, model, renamed(request), self._failures)
+        again = None if stateless else lambda: self._exchange(call, head, target, stateless=True)
+        return GeminiExchange(sent, tuple(sorted(dropped)), want, again)
+
+    def _model_url(self, model: str, method: str) -> str:
+        name = model if model.startswith("tunedModels/") else f"models/{_bare(model)}"
+        return f"{self._url}/{quote(name)}:{method}"
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        headers = {
+            "accept": accept,
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": f"ccproxy/{__version__}",
+        }
+        if self._key is not None:
+            headers["x-goog-api-key"] = self._key  # never in the URL: those end up in logs
+        return headers
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+        """What a status that is not 200 means; see `Provider.error`."""
+        return self._failures.answered(status, headers, body)
+
+    def reply_headers(self, headers: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002  # as the Protocol says
+        """None: Gemini names neither limits nor an id."""
+        return {}
+
+    def count_request(self, call: Call, head: Head, target: Target) -> UpstreamRequest:
+        """Asks Gemini to count, with the system prompt and the tools: bare `contents` would leave them out."""
+        model = _bare(target.model)
+        fields = {"max_tokens": msgspec.Raw(b"1"), **head.fields}
+        counted = msgspec.structs.replace(call, body=replace_members(fields, {}))
+        body, _ = translate(
+            read(counted, Head(head.model, head.stream, fields), target), head, model, old_client=_is_old(call)
+        )
+        document = {"generateContentRequest": {"model": f"models/{model}", **msgspec.to_builtins(body)}}
+        return UpstreamRequest(
+            "POST",
+            self._model_url(target.model, "countTokens"),
+            self._headers("application/json"),
+            msgspec.json.encode(document),
+        )
+
+    def count(self, body: bytes) -> int:
+        """Reads the answer to `count_request`."""
+        return decode(body, CountedTokens, "the count of tokens").total_tokens
+
+    def models_request(self) -> UpstreamRequest:
+        """Asks for all models; a page holds a thousand."""
+        return UpstreamRequest("GET", f"{self._url}/models?pageSize=1000", self._headers("application/json"))
+
+    def models(self, body: bytes) -> list[Model]:
+        """Reads the answer to `models_request`: the models that generate content."""
+        listed = decode(body, ModelList, "the list of models").models
+        return [_model(each) for each in listed if "generateContent" in (each.supported_generation_methods or ())]
+
+
+class GeminiExchange:
+    """One attempt at Gemini."""
+
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        dropped: tuple[str, ...],
+        want: Expected,
+        again: "Callable[[], GeminiExchange] | None",
+    ) -> None:
+        self.request = request
+        self.dropped = dropped
+        self._want = want
+        self._again = again
+
+    def answer(self, body: bytes) -> Answer:
+        """Reads a whole answer; see `Exchange.answer`."""
+        collector = Collector(self._want.names)
+        reader = Reader(self._want, collector)
+        for document in documents(body):
+            reader.chunk(document)
+        reader.end()
+        return Answer(collector.body, reader.usage)
+
+    def stream(self) -> GeminiStream:
+        """A reader for one streamed answer."""
+        return GeminiStream(self._want)
+
+    def recover(self, error: ApiError) -> "GeminiExchange | None":
+        """A try without the state of earlier turns, where Gemini refuses that: it may be another key's."""
+        return self._again() if self._again is not None and is_about_state(error) else None
+
+
+def _is_old(call: Call) -> bool:
+    return OLD_VERSION in call.headers.get("anthropic-version", ())
+
+
+def _bare(model: str) -> str:
+    return model.removeprefix("models/")
+
+
+def _model(listed: ListedModel) -> Model:
+    id = _bare(listed.name)  # noqa: A001  # Anthropic's word
+    return Model(
+        id=id,
+        display_name=listed.display_name or id,
+        max_input_tokens=listed.input_token_limit,
+        max_tokens=listed.output_token_limit,
+    )

@@ -1,0 +1,111 @@
+"""The request: Anthropic's parameters as Gemini's.
+
+Source: https://ai.google.dev/api/generate-content (read 2026-11-22). What cannot be said is named by its path in
+`dropped`.
+"""
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from ccproxy.documents import TOO_DEEP, Head, invalid
+from ccproxy.messages import ABSENT, Request
+from ccproxy.providers.gemini.history import conversation, system_parts
+from ccproxy.providers.gemini.models import family, thinking_config
+from ccproxy.providers.gemini.schema import accepted
+from ccproxy.providers.gemini.tools import functions, tool_config
+from ccproxy.providers.gemini.wire import Content, Functions, GenerateRequest, GenerationConfig, Part
+from ccproxy.providers.openai_chat.reasoning import wish
+
+_NULL = b"null"
+_READ = frozenset({*Request.__struct_fields__, "output_format", "speed"})
+_OF_TOOLS = ("defer_loading", "eager_input_streaming", "allowed_callers")
+
+
+def translate(
+    request: Request, head: Head, model: str, *, old_client: bool, stateless: bool = False
+) -> tuple[GenerateRequest, set[str]]:
+    """The request to send, and the paths of what it cannot say.
+
+    Args:
+        request: The caller's request.
+        head: Its members.
+        model: The model there.
+        old_client: Whether the caller speaks API version 2023-06-01, where silence means no thinking.
+        stateless: Whether to leave out all state, because the provider refused it.
+
+    Raises:
+        ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
+    """
+    dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
+    if any(b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools")):
+        dropped.add("cache_control")
+    declared = bytes(head.fields.get("tools", b""))
+    dropped |= {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
+    try:
+        return _translate(request, head, model, dropped, old_client=old_client, stateless=stateless), dropped
+    except UnicodeDecodeError as error:
+        raise invalid("The request body is not valid JSON: it is not UTF-8") from error
+    except RecursionError as error:
+        raise invalid(TOO_DEEP) from error
+
+
+def _translate(
+    request: Request, head: Head, model: str, dropped: set[str], *, old_client: bool, stateless: bool
+) -> GenerateRequest:
+    contents = conversation(request, model, dropped, stateless=stateless)
+    declared = functions(request.tools or [], dropped)
+    system = system_parts(request)
+    schema = _response_schema(request, head, dropped)
+    if schema is not None and declared and not family(model).is_third:
+        text = msgspec.json.encode(schema).decode()
+        system.append(Part(text=f"Answer with nothing but JSON that satisfies this JSON Schema: {text}"))
+        dropped.add("output_config.format")  # said in the prompt: nothing enforces it
+        schema = None
+    thinking = thinking_config(request, model, wish(request, old_client=old_client), dropped)
+    if request.metadata is not None and request.metadata.user_id:
+        dropped.add("metadata.user_id")
+    return GenerateRequest(
+        contents,
+        system_instruction=Content(system) if system else UNSET,
+        tools=[Functions(declared)] if declared else UNSET,
+        tool_config=tool_config(request, declared, dropped),
+        generation_config=GenerationConfig(
+            max_output_tokens=max(request.max_tokens, 1),
+            temperature=UNSET if request.temperature is None else request.temperature,
+            top_p=UNSET if request.top_p is None else request.top_p,
+            top_k=UNSET if request.top_k is None else request.top_k,
+            thinking_config=thinking or UNSET,
+            response_mime_type=UNSET if schema is None else "application/json",
+            response_json_schema=UNSET if schema is None else schema,
+        ),
+        service_tier=_service_tier(request, head) or UNSET,
+    )
+
+
+def _service_tier(request: Request, head: Head) -> str:
+    if bytes(head.fields.get("speed", b"")) == b'"fast"':
+        return "priority"
+    return "standard" if request.service_tier == "standard_only" else ""
+
+
+class _Format(Struct, frozen=True):
+    type: str
+    schema: Raw
+
+
+def _response_schema(request: Request, head: Head, dropped: set[str]) -> dict[str, object] | None:
+    """Structured output; `output_format` is its older, top-level name."""
+    raw = ABSENT if request.output_config is None else request.output_config.format
+    path = "output_config.format"
+    if bytes(raw) in {b"", _NULL}:
+        raw, path = head.fields.get("output_format", ABSENT), "output_format"
+    if bytes(raw) in {b"", _NULL}:
+        return None
+    try:
+        format = msgspec.json.decode(raw, type=_Format)  # noqa: A001  # Anthropic's word
+    except msgspec.DecodeError as error:
+        raise invalid(f"{path}: a type and a schema are required") from error
+    if format.type != "json_schema":
+        dropped.add(path)
+        return None
+    return accepted(format.schema, f"{path}.schema", dropped)

@@ -1,0 +1,89 @@
+"""Tools: Anthropic's definitions and choices as function declarations, and names that Gemini accepts.
+
+Source: https://ai.google.dev/api/caching#FunctionDeclaration (read 2026-11-22): a name begins with a letter or an
+underscore, goes on with those, digits, dots, colons and dashes, and has 128 characters at most.
+"""
+
+import hashlib
+import re
+
+from msgspec import UNSET, UnsetType
+
+from ccproxy.messages import ABSENT, Request, Tool
+from ccproxy.providers.gemini.schema import accepted
+from ccproxy.providers.gemini.wire import CallingConfig, FunctionDeclaration, ToolConfig
+from ccproxy.providers.openai_chat.tools import RUN_BY_CALLER, description_of
+
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
+_KEPT = 119  # and 9 of hash: 128
+
+
+def upstream_name(name: str) -> str:
+    """`name`, or where Gemini would refuse it one made from it: the same one each time."""
+    if _NAME.fullmatch(name):
+        return name
+    digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:8]
+    made = re.sub(r"[^a-zA-Z0-9_.:-]", "_", name)
+    return (made if _NAME.match(made) else f"_{made}")[:_KEPT] + "_" + digest
+
+
+def renamed(request: Request) -> dict[str, str]:
+    """The caller's names by the names they have upstream, where these differ."""
+    names = [tool.name for tool in request.tools or () if tool.name]
+    return {upstream_name(name): name for name in names if upstream_name(name) != name}
+
+
+def functions(tools: list[Tool], dropped: set[str]) -> list[FunctionDeclaration]:
+    """The tools that the caller runs. Those that Anthropic runs cannot be had here."""
+    declared = []
+    for tool in tools:
+        function = _function(tool, dropped)
+        if function is None:
+            dropped.add(f"tools.{tool.type}")
+        else:
+            declared.append(function)
+    return declared
+
+
+def _function(tool: Tool, dropped: set[str]) -> FunctionDeclaration | None:
+    name = upstream_name(tool.name or "")
+    if tool.type in {None, "custom"}:
+        schema = {} if tool.input_schema == ABSENT else accepted(tool.input_schema, "tools.input_schema", dropped)
+        takes_any = any(schema.get(keyword) for keyword in ("properties", "anyOf", "additionalProperties"))
+        parameters = {**schema, "type": "object"} if takes_any else UNSET
+        return FunctionDeclaration(name, description_of(tool), parameters)
+    for start, (description, own) in RUN_BY_CALLER.items():
+        if tool.type is not None and tool.type.startswith(start):
+            return FunctionDeclaration(name, description, accepted(own, "tools.input_schema", dropped))
+    return None
+
+
+def tool_config(
+    request: Request, declared: list[FunctionDeclaration], dropped: set[str]
+) -> ToolConfig | UnsetType:
+    """How the tools may be used. What `strict` asks for is a mode here, for all of them."""
+    is_strict = any(tool.strict for tool in request.tools or ())
+    wanted = request.tool_choice
+    if not declared:
+        if wanted is not None and wanted.type in {"any", "tool"}:
+            dropped.add("tool_choice")
+        return UNSET
+    match wanted.type if wanted is not None else "":
+        case "" | "auto":
+            if wanted is None and not is_strict:
+                return UNSET
+            config = CallingConfig("VALIDATED" if is_strict else "AUTO")
+        case "any":
+            config = CallingConfig("ANY")
+        case "none":
+            config = CallingConfig("NONE")
+        case "tool" if any(function.name == _wanted_name(request) for function in declared):
+            config = CallingConfig("ANY", [_wanted_name(request)])
+        case _:
+            dropped.add("tool_choice")
+            return UNSET
+    return ToolConfig(config)
+
+
+def _wanted_name(request: Request) -> str:
+    return upstream_name((request.tool_choice.name if request.tool_choice else None) or "")
