@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct, structs
 
 from ccproxy.call import Call, Headers, Target
-from ccproxy.config import Config, ProviderConfig, RouteConfig
+from ccproxy.config import DEMO_TYPES, Config, ProviderConfig, RouteConfig
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError
 from ccproxy.providers import BY_TYPE
@@ -123,7 +123,7 @@ def _prepared(known: Explanation, config: Config, call: Call, head: Head, target
 
 def _with_demo(config: Config) -> Config:
     """The configuration as it is while the demo upstream answers."""
-    providers = [ProviderConfig(kind, api_base_url=DEMO_URL) for kind in BY_TYPE]
+    providers = [ProviderConfig(kind, api_base_url=DEMO_URL) for kind in DEMO_TYPES]
     return structs.replace(config, providers=providers, routes={DEFAULT_ROUTE: RouteConfig("anthropic")})
 
 

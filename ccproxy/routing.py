@@ -205,7 +205,7 @@ class Router:
         if not self._providers:
             return (
                 f"{model} cannot be served: no provider is configured. "
-                "Set ANTHROPIC_API_KEY or OPENAI_API_KEY, or add one to `providers`."
+                "Set ANTHROPIC_API_KEY or OPENAI_API_KEY (or another provider's key), or add one to `providers`."
             )
         provider = self._providers[able[0]] if able else next(iter(self._providers.values()))
         target = default_model(provider) or next(iter(provider.models), "…")

@@ -3,6 +3,7 @@
 from ccproxy.config.load import Loaded, default_path, load, read
 from ccproxy.config.problems import ConfigError
 from ccproxy.config.types import (
+    DEMO_TYPES,
     PROVIDER_TYPES,
     Config,
     Duration,
@@ -17,6 +18,7 @@ from ccproxy.config.types import (
 )
 
 __all__ = [
+    "DEMO_TYPES",
     "PROVIDER_TYPES",
     "Config",
     "ConfigError",

@@ -65,6 +65,10 @@ PROVIDER_TYPES: Mapping[str, ProviderType] = {
 }
 
 
+DEMO_TYPES = ("anthropic", "openai")
+"""The types whose wire the demo upstream speaks: these providers it stands in for."""
+
+
 class KeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One key that callers may show. Exactly one of `key`, `key_sha256` and `key_file` holds it.
 
