@@ -252,7 +252,8 @@ def _announce(service: Service) -> None:
     if config.demo:
         log.warning(
             "No provider is configured: the built-in demo upstream answers. "
-            "Set ANTHROPIC_API_KEY or OPENAI_API_KEY (or another provider's key), or write ~/.ccproxy/config.json, for real models."
+            "Set ANTHROPIC_API_KEY or OPENAI_API_KEY (or another provider's key), "
+            "or write ~/.ccproxy/config.json, for real models."
         )
     elif not config.active:
         log.error("No provider is configured: not ready. Add one to `providers` in the configuration.")
