@@ -5,16 +5,17 @@ Source: https://ai.google.dev/api/generate-content (read 2026-11-22). What canno
 """
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET
 
 from ccproxy.documents import TOO_DEEP, Head, invalid
-from ccproxy.messages import ABSENT, Request
+from ccproxy.messages import Request
 from ccproxy.providers.gemini.history import conversation, system_parts
 from ccproxy.providers.gemini.models import family, thinking_config
 from ccproxy.providers.gemini.schema import accepted
 from ccproxy.providers.gemini.tools import functions, tool_config
 from ccproxy.providers.gemini.wire import Content, Functions, GenerateRequest, GenerationConfig, Part
 from ccproxy.providers.openai_chat.reasoning import wish
+from ccproxy.providers.openai_chat.request import wanted_schema
 
 _NULL = b"null"
 _READ = frozenset({*Request.__struct_fields__, "output_format", "speed"})
@@ -88,24 +89,7 @@ def _service_tier(request: Request, head: Head) -> str:
     return "standard" if request.service_tier == "standard_only" else ""
 
 
-class _Format(Struct, frozen=True):
-    type: str
-    schema: Raw
-
-
 def _response_schema(request: Request, head: Head, dropped: set[str]) -> dict[str, object] | None:
-    """Structured output; `output_format` is its older, top-level name."""
-    raw = ABSENT if request.output_config is None else request.output_config.format
-    path = "output_config.format"
-    if bytes(raw) in {b"", _NULL}:
-        raw, path = head.fields.get("output_format", ABSENT), "output_format"
-    if bytes(raw) in {b"", _NULL}:
-        return None
-    try:
-        format = msgspec.json.decode(raw, type=_Format)  # noqa: A001  # Anthropic's word
-    except msgspec.DecodeError as error:
-        raise invalid(f"{path}: a type and a schema are required") from error
-    if format.type != "json_schema":
-        dropped.add(path)
-        return None
-    return accepted(format.schema, f"{path}.schema", dropped)
+    """The schema of structured output, as far as Gemini knows its words."""
+    wanted = wanted_schema(request, head, dropped)
+    return None if wanted is None else accepted(wanted.schema, wanted.path, dropped)

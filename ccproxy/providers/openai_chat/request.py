@@ -92,7 +92,8 @@ def _translate(
     limit = "max_completion_tokens" if recent else dialect.limit
     messages = conversation(request, "developer" if recent else "system", model, dialect, dropped)
     functions = function_tools(request.tools or [], dialect, dropped)
-    schema = wanted_schema(request, head, dropped)
+    wanted = wanted_schema(request, head, dropped)
+    schema = None if wanted is None else wanted.schema
     wished = reasoning.wish(request, old_client=old_client)
     asked = Asked(request, model, messages, wished, bool(functions), schema is not None)
     effort = dialect.thinking(asked, dropped)
@@ -176,8 +177,19 @@ class _Format(Struct, frozen=True):
     schema: Raw
 
 
-def wanted_schema(request: Request, head: Head, dropped: set[str]) -> Raw | None:
-    """The schema of structured output; `output_format` is its older, top-level name."""
+class WantedSchema(Struct, frozen=True):
+    """The schema of structured output, and where it stands in the request."""
+
+    schema: Raw
+    path: str
+
+
+def wanted_schema(request: Request, head: Head, dropped: set[str]) -> WantedSchema | None:
+    """Structured output; `output_format` is its older, top-level name.
+
+    Raises:
+        ApiError: INVALID_REQUEST, where it is no format.
+    """
     raw = ABSENT if request.output_config is None else request.output_config.format
     path = "output_config.format"
     if bytes(raw) in {b"", _NULL}:
@@ -191,7 +203,7 @@ def wanted_schema(request: Request, head: Head, dropped: set[str]) -> Raw | None
     if format.type != "json_schema":
         dropped.add(path)
         return None
-    return format.schema
+    return WantedSchema(format.schema, f"{path}.schema")
 
 
 def _told(messages: list[ChatMessage], schema: Raw) -> list[ChatMessage]:

@@ -79,9 +79,9 @@ def _translate(
         **_thinking(request, model, dropped, old_client=old_client),
         **extras(request, dialect, dropped),
     }
-    if schema := wanted_schema(request, head, dropped):
-        strict = True if tools.satisfies_strict(schema) else UNSET
-        format = Format(name="output", schema=schema, strict=strict)  # noqa: A001  # the API's word
+    if wanted := wanted_schema(request, head, dropped):
+        strict = True if tools.satisfies_strict(wanted.schema) else UNSET
+        format = Format(name="output", schema=wanted.schema, strict=strict)  # noqa: A001  # the API's word
         members["text"] = TextConfig(format)
     if head.stream:
         members["stream"] = True
