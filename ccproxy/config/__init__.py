@@ -5,6 +5,7 @@ from ccproxy.config.problems import ConfigError
 from ccproxy.config.types import (
     DEMO_TYPES,
     PROVIDER_TYPES,
+    Api,
     Config,
     Duration,
     FallbackConfig,
@@ -20,6 +21,7 @@ from ccproxy.config.types import (
 __all__ = [
     "DEMO_TYPES",
     "PROVIDER_TYPES",
+    "Api",
     "Config",
     "ConfigError",
     "Duration",

@@ -179,6 +179,7 @@ def _check_providers(config: Config, problems: Problems) -> None:
         if provider.api_base_url and not _is_base_url(provider.api_base_url):
             problems.check(f"{at}.api_base_url", "expected http(s)://host[:port][/path] and nothing else")
         _check_auth(provider, at, problems)
+        _check_apis(provider, at, problems)
         for number, model in enumerate(provider.models):
             _check_model(model, f"{at}.models[{number}]", problems)
         if provider.default_model:
@@ -192,6 +193,23 @@ def _check_auth(provider: ProviderConfig, at: str, problems: Problems) -> None:
         problems.check(f"{at}.auth", "client is for providers of the type anthropic: callers have its keys")
     elif provider.api_key is not None or provider.api_key_file:
         problems.check(f"{at}.auth", "client sends the caller's key, so leave api_key and api_key_file out")
+
+
+def _check_apis(provider: ProviderConfig, at: str, problems: Problems) -> None:
+    places = {f"{at}.api": provider.api}
+    for model, api in provider.model_apis.items():
+        place = member(f"{at}.model_apis", model)
+        _check_model(model, place, problems)
+        places[place] = api
+    known = PROVIDER_TYPES.get(provider.kind)
+    if known is None:  # told as its type
+        return
+    expected = f"expected one of {', '.join(known.apis)} for a provider of the type {provider.kind}"
+    if not known.apis:
+        expected = f"leave it out: a provider of the type {provider.kind} is asked by one API only"
+    for place, api in places.items():
+        if api not in known.apis and (known.apis or api != "auto"):
+            problems.check(place, expected)
 
 
 def _check_model(name: str, place: str, problems: Problems) -> None:

@@ -118,6 +118,8 @@ def _words(type_: inspect.Type, place: str) -> str:
             return "list of texts" if isinstance(of, inspect.StrType) else "list of objects, see below"
         case inspect.DictType(value_type=inspect.StructType()):
             return "object of objects, see below"
+        case inspect.DictType(value_type=inspect.LiteralType() as of):
+            return f"object of {_words(of, place)}"
         case inspect.StructType():
             return "object, see below"
         case _:

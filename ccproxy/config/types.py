@@ -46,17 +46,31 @@ class Size(int):
     """Bytes; in the file a number, or a text with a unit: `512KiB`, `32MiB`, `1GiB`, `10MB`."""
 
 
+Api = Literal["auto", "chat", "responses"]
+"""By which of a provider's APIs a model is asked."""
+
+
 class ProviderType(Struct, frozen=True):
-    """A known type of provider: its URL, the variables that may hold its key, the model for Claude names."""
+    """A known type of provider.
+
+    Attributes:
+        url: Where it is.
+        variables: The variables that may hold its key.
+        default_model: The model for Claude names.
+        apis: What `api` may be; empty where it has but one.
+    """
 
     url: str
     variables: tuple[str, ...]
     default_model: str = ""
+    apis: tuple[Api, ...] = ()
 
 
 PROVIDER_TYPES: Mapping[str, ProviderType] = {
     "anthropic": ProviderType("https://api.anthropic.com", ("ANTHROPIC_API_KEY",)),
-    "openai": ProviderType("https://api.openai.com/v1", ("OPENAI_API_KEY",), "gpt-5.4"),
+    "openai": ProviderType(
+        "https://api.openai.com/v1", ("OPENAI_API_KEY",), "gpt-5.4", ("auto", "chat", "responses")
+    ),
     "gemini": ProviderType(
         "https://generativelanguage.googleapis.com", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "gemini-3.5-flash"
     ),
@@ -99,8 +113,9 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
         api_key_file: A file whose first line is the key.
         auth: `key` sends the provider's key. `client` (Anthropic only) sends the caller's own key or token, to
             this provider and nowhere else.
-        api: Which of OpenAI's two wires is spoken: `chat`, `responses`, or `auto`: Responses at OpenAI's own
+        api: By which API an `openai` provider is asked: `chat`, `responses`, or `auto`: Responses at OpenAI's own
             hosts for the models that need it (gpt-5 and later, the o-series, codex), else Chat Completions.
+        model_apis: The same for single models, by their whole names at the provider.
         models: Its models. Named here, they are routed to it and shown in `/v1/models`.
         default_model: The model for names that are not its own, such as a Claude model's at OpenAI.
         enabled: Whether it is used.
@@ -112,7 +127,8 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
     api_key: Secret | None = None
     api_key_file: str = ""
     auth: Literal["key", "client"] = "key"
-    api: Literal["auto", "chat", "responses"] = "auto"
+    api: Api = "auto"
+    model_apis: dict[str, Api] = {}
     models: list[str] = []
     default_model: str = ""
     enabled: bool = True

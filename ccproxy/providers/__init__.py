@@ -15,7 +15,7 @@ def _anthropic(config: ProviderConfig) -> Provider:
 
 
 def _openai(config: ProviderConfig) -> Provider:
-    return OpenAI(config.name, _url(config), _key(config), config.api)
+    return OpenAI(config.name, _url(config), _key(config), config.api, config.model_apis)
 
 
 def _deepseek(config: ProviderConfig) -> Provider:

@@ -8,18 +8,16 @@ Source: https://platform.openai.com/docs/guides/migrate-to-responses (read 2026-
 
 import re
 from collections.abc import Mapping
-from typing import Literal
 from urllib.parse import urlsplit
 
 from ccproxy.call import Call, Target
+from ccproxy.config import Api
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError
 from ccproxy.provider import Answer, Exchange, Model, Stream, UpstreamRequest
 from ccproxy.providers.openai_chat import OPENAI, OpenAIChat
 from ccproxy.providers.openai_chat.reasoning import is_recent
 from ccproxy.providers.openai_responses import OpenAIResponses
-
-Api = Literal["auto", "chat", "responses"]
 
 _SENT_ELSEWHERE = re.compile(r"\bv1/responses\b|\bResponses API\b")
 """How Chat Completions says that a request, or a model, belongs to the other dialect."""
@@ -31,13 +29,22 @@ class OpenAI:
     """A server that speaks Chat Completions, the Responses API, or both.
 
     `auto` takes Responses at OpenAI's own hosts for the models that need it, and Chat Completions for all else.
+    What `model_apis` says of a model goes before `api`.
     """
 
-    def __init__(self, name: str, base_url: str, api_key: str | None, api: Api = "auto") -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        api_key: str | None,
+        api: Api = "auto",
+        model_apis: Mapping[str, Api] = {},
+    ) -> None:
         self.name = name
         self._chat = OpenAIChat(name, base_url, api_key)
         self._responses = OpenAIResponses(self._chat)
-        self._api = api
+        self._api: Api = api
+        self._model_apis = model_apis
         self._counts = f".{urlsplit(base_url).hostname or ''}".endswith(".openai.com")  # Azure documents no count
 
     def __repr__(self) -> str:
@@ -48,14 +55,18 @@ class OpenAI:
         if self._says_responses(target.model):
             return self._responses.exchange(call, head, target)
         exchange = self._chat.exchange(call, head, target)
-        if self._api == "chat":
+        if self._api_of(target.model) == "chat":
             return exchange
         return _Undecided(exchange, self._responses, call, head, target)
 
     def _says_responses(self, model: str) -> bool:
-        if self._api == "auto":
+        api = self._api_of(model)
+        if api == "auto":
             return self._chat.dialect is OPENAI and is_recent(model)
-        return self._api == "responses"
+        return api == "responses"
+
+    def _api_of(self, model: str) -> Api:
+        return self._model_apis.get(model, self._api)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         """What a status that is not 200 means; see `Provider.error`."""

@@ -6,8 +6,9 @@ import msgspec
 from unit.chat import KEY, USER, blocks, events
 
 from ccproxy.call import Call, Target
+from ccproxy.config import Api
 from ccproxy.provider import Exchange, Stream
-from ccproxy.providers.openai import Api, OpenAI
+from ccproxy.providers.openai import OpenAI
 
 OWN = "https://api.openai.com"
 ASKED = {"type": "adaptive"}

@@ -264,6 +264,52 @@ def test_routes_are_not_told_wrong_by_a_provider_that_is(home: Path):
     assert places(home, document) == ["$.providers[0].nam"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "members", "place", "told"),
+    [
+        (
+            "anthropic",
+            {"api": "chat"},
+            "api",
+            "leave it out: a provider of the type anthropic is asked by one API only",
+        ),
+        (
+            "gemini",
+            {"model_apis": {"gemini-3.5-flash": "responses"}},
+            'model_apis["gemini-3.5-flash"]',
+            "leave it out: a provider of the type gemini is asked by one API only",
+        ),
+        ("openai", {"model_apis": {"": "chat"}}, 'model_apis[""]', "expected a model's name"),
+        (
+            "openai",
+            {"model_apis": {"m": "chats"}},
+            "model_apis.m",
+            "expected one of auto, chat, responses; did you mean chat?",
+        ),
+    ],
+)
+def test_an_api_that_would_not_be_used_is_told(
+    home: Path, kind: str, members: dict[str, Any], place: str, told: str
+):
+    """The operator would take it for what is done."""
+    provider = {"name": "mine", "type": kind, **members}
+
+    assert problems(home, {"providers": [provider]}) == [f"$.providers[0].{place}: {told}"]
+
+
+def test_of_an_unknown_type_only_the_type_is_told(home: Path):
+    """Which APIs it has nobody knows."""
+    assert places(home, {"providers": [{"name": "x", "api": "chat"}]}) == ["$.providers[0].type"]
+
+
+def test_a_model_may_have_its_own_api(home: Path):
+    """Whatever type the others are of, `auto` means what is done anyway."""
+    mine = {"name": "mine", "type": "openai", "model_apis": {"llama:8b": "responses", "b": "${API:-chat}"}}
+    config = read(home, {"providers": [mine, {"name": "anthropic", "api": "auto"}]})
+
+    assert config.providers[0].model_apis == {"llama:8b": "responses", "b": "chat"}
+
+
 def test_the_callers_own_key_may_be_sent_to_anthropic(home: Path):
     """For subscriptions."""
     config = read(home, {"providers": [{"name": "work", "type": "anthropic", "auth": "client"}]})

@@ -6,9 +6,10 @@ from unit.chat import KEY, TOOL, completion
 from unit.responses import OWN, call, exchange, provider
 
 from ccproxy.call import Target
+from ccproxy.config import Api
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.provider import Exchange, Provider
-from ccproxy.providers.openai import Api
+from ccproxy.providers.openai import OpenAI
 
 ELSEWHERE = (
     "Function tools with reasoning_effort are not supported for gpt-x in /v1/chat/completions. "
@@ -56,6 +57,34 @@ def test_the_operator_decides(api: Api, where: str):
     """Who knows the server better."""
     for model in ("gpt-4.1", "gpt-5.6"):
         assert path(exchange(model=model, api=api)) == where
+
+
+@pytest.mark.parametrize("api", ["auto", "chat", "responses"])
+def test_a_models_own_api_goes_before_the_providers(api: Api):
+    """One server may have models of both kinds, and only its operator knows."""
+    apis: dict[str, Api] = {"one": "chat", "other": "responses", "gpt-5.6": "auto"}
+    it = OpenAI("openai", OWN, KEY, api, apis)
+
+    def first(model: str) -> Exchange:
+        asked = call(max_tokens=9)
+        return it.exchange(asked, asked.head(), Target("openai", model, "default"))
+
+    assert [path(first(model)) for model in apis] == ["chat/completions", "responses", "responses"]
+    assert first("one").recover(refused()) is None
+    assert (path(first("one-2026")) == "responses") is (api == "responses")
+
+
+def test_a_model_is_counted_by_the_api_that_it_is_asked_by():
+    """OpenAI counts on Responses alone."""
+    it = OpenAI("openai", OWN, KEY, "auto", {"gpt-5.6": "chat", "gpt-4.1": "responses"})
+    asked = call()
+    requests = {
+        model: it.count_request(asked, asked.head(), Target("openai", model, "default"))
+        for model in ("gpt-5.6", "gpt-4.1")
+    }
+
+    assert requests["gpt-5.6"] is None
+    assert requests["gpt-4.1"] is not None
 
 
 @pytest.mark.parametrize("status", [400, 404])

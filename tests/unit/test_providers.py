@@ -56,6 +56,15 @@ def test_the_callers_credential_stays_here(kind: str):
     assert "caller" not in str(sent.headers)
 
 
+def test_a_model_is_asked_by_the_api_that_the_operator_says():
+    """Of one model alone, or of all."""
+    config = ProviderConfig("openai", api="responses", model_apis={"other": "chat"})
+    assert request(config).url == "https://api.openai.com/v1/responses"
+
+    config = ProviderConfig("openai", api="responses", model_apis={"m": "chat"})
+    assert request(config).url == "https://api.openai.com/v1/chat/completions"
+
+
 def test_with_client_auth_the_caller_brings_the_credential():
     """And the operator's key, if one is in the environment, is not used."""
     config = ProviderConfig("anthropic", auth="client", api_key=Secret("sk-planted"))
