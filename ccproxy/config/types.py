@@ -46,7 +46,7 @@ class Size(int):
     """Bytes; in the file a number, or a text with a unit: `512KiB`, `32MiB`, `1GiB`, `10MB`."""
 
 
-Api = Literal["auto", "chat", "responses"]
+Api = Literal["auto", "chat", "responses", "anthropic"]
 """By which of a provider's APIs a model is asked."""
 
 
@@ -74,8 +74,12 @@ PROVIDER_TYPES: Mapping[str, ProviderType] = {
     "gemini": ProviderType(
         "https://generativelanguage.googleapis.com", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "gemini-3.5-flash"
     ),
-    "deepseek": ProviderType("https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek-flash"),
-    "openrouter": ProviderType("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",)),
+    "deepseek": ProviderType(
+        "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek-flash", ("auto", "chat", "anthropic")
+    ),
+    "openrouter": ProviderType(
+        "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), "", ("auto", "chat", "anthropic")
+    ),
 }
 
 
@@ -113,8 +117,10 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
         api_key_file: A file whose first line is the key.
         auth: `key` sends the provider's key. `client` (Anthropic only) sends the caller's own key or token, to
             this provider and nowhere else.
-        api: By which API an `openai` provider is asked: `chat`, `responses`, or `auto`: Responses at OpenAI's own
+        api: By which of its APIs it is asked. `openai`: `chat`, `responses`, or `auto`: Responses at OpenAI's own
             hosts for the models that need it (gpt-5 and later, the o-series, codex), else Chat Completions.
+            `deepseek` and `openrouter`: `chat`, which `auto` takes, or `anthropic`: relayed to their endpoint for
+            Anthropic's API. Other types have but one.
         model_apis: The same for single models, by their whole names at the provider.
         models: Its models. Named here, they are routed to it and shown in `/v1/models`.
         default_model: The model for names that are not its own, such as a Claude model's at OpenAI.

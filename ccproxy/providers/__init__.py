@@ -8,6 +8,7 @@ from ccproxy.providers import deepseek, openrouter
 from ccproxy.providers.anthropic import Anthropic
 from ccproxy.providers.gemini import Gemini
 from ccproxy.providers.openai import OpenAI
+from ccproxy.providers.relayed import relayed_deepseek, relayed_openrouter
 
 
 def _anthropic(config: ProviderConfig) -> Provider:
@@ -19,15 +20,23 @@ def _openai(config: ProviderConfig) -> Provider:
 
 
 def _deepseek(config: ProviderConfig) -> Provider:
+    if _is_relayed(config):
+        return relayed_deepseek(config.name, _url(config), _key(config), config.api, config.model_apis)
     return deepseek.provider(config.name, _url(config), _key(config))
 
 
 def _openrouter(config: ProviderConfig) -> Provider:
+    if _is_relayed(config):
+        return relayed_openrouter(config.name, _url(config), _key(config), config.api, config.model_apis)
     return openrouter.provider(config.name, _url(config), _key(config))
 
 
 def _gemini(config: ProviderConfig) -> Provider:
     return Gemini(config.name, _url(config), _key(config))
+
+
+def _is_relayed(config: ProviderConfig) -> bool:
+    return "anthropic" in {config.api, *config.model_apis.values()}
 
 
 def _url(config: ProviderConfig) -> str:

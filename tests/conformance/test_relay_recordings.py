@@ -1,4 +1,7 @@
-"""Every recorded Anthropic exchange through the relay: nothing lost, wherever the network cuts it."""
+"""Every recorded exchange of Anthropic's API through the relay: nothing lost, wherever the network cuts it.
+
+Some are OpenRouter's, whose endpoint speaks the same.
+"""
 
 import random
 
@@ -10,10 +13,12 @@ from conformance.recordings import ABSENT, Recording, recordings
 
 from ccproxy import sse
 from ccproxy.call import Call, Target
+from ccproxy.config import ProviderConfig
 from ccproxy.errors import ApiError
+from ccproxy.providers import BY_TYPE
 from ccproxy.providers.anthropic import Anthropic, RelayStream
 
-ALL = recordings("anthropic", api="messages")
+ALL = recordings("anthropic", "openrouter", api="messages")
 STREAMS = [r for r in ALL if r.is_stream and r.facts.http_status == 200]
 ANSWERS = [r for r in ALL if not r.is_stream and r.facts.http_status == 200]
 ERRORS = [r for r in ALL if r.facts.http_status >= 400]
@@ -44,11 +49,28 @@ def cut(data: bytes, seed: int) -> list[bytes]:
 
 @pytest.mark.parametrize("recording", STREAMS, ids=lambda r: r.name)
 def test_every_event_of_a_stream_passes_as_it_came(recording: Recording):
-    """A relay that opens an event may change it."""
+    """A relay that opens an event may change it. OpenRouter's end marker is no event: SDKs read each as JSON."""
     out, stream = relayed([recording.response])
+    events = list(sse.events(recording.response.replace(b"\r\n", b"\n")))
 
-    assert list(sse.events(out)) == list(sse.events(recording.response.replace(b"\r\n", b"\n")))
+    assert list(sse.events(out)) == [event for event in events if event.data != b"[DONE]"]
     assert stream.finished
+
+
+@pytest.mark.parametrize("recording", [r for r in ALL if r.facts.provider == "openrouter"], ids=lambda r: r.name)
+def test_a_recording_of_openrouters_endpoint_passes_the_provider_that_relays_to_it(recording: Recording):
+    """The whole way: the address, the request's bytes, the answer's bytes but for the end marker."""
+    assert recording.request is not None
+    provider = BY_TYPE["openrouter"](ProviderConfig("openrouter", api="anthropic"))
+    exchange = provider.exchange(*asked(recording.request, msgspec.json.decode(recording.request)["model"]))
+    stream = exchange.stream()
+    stream.feed(recording.response)
+    stream.close()
+    out = stream.take()
+
+    assert exchange.request.url == "https://openrouter.ai/api/v1/messages"
+    assert exchange.request.body == recording.request
+    assert recording.response.removesuffix(b"event: data\ndata: [DONE]\n\n") == out
 
 
 @pytest.mark.parametrize("recording", STREAMS, ids=lambda r: r.name)

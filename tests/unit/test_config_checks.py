@@ -274,6 +274,24 @@ def test_routes_are_not_told_wrong_by_a_provider_that_is(home: Path):
             "leave it out: a provider of the type anthropic is asked by one API only",
         ),
         (
+            "anthropic",
+            {"api": "anthropic"},
+            "api",
+            "leave it out: a provider of the type anthropic is asked by one API only",
+        ),
+        (
+            "openai",
+            {"api": "anthropic"},
+            "api",
+            "expected one of auto, chat, responses for a provider of the type openai",
+        ),
+        (
+            "deepseek",
+            {"model_apis": {"m": "responses"}},
+            "model_apis.m",
+            "expected one of auto, chat, anthropic for a provider of the type deepseek",
+        ),
+        (
             "gemini",
             {"model_apis": {"gemini-3.5-flash": "responses"}},
             'model_apis["gemini-3.5-flash"]',
@@ -284,7 +302,7 @@ def test_routes_are_not_told_wrong_by_a_provider_that_is(home: Path):
             "openai",
             {"model_apis": {"m": "chats"}},
             "model_apis.m",
-            "expected one of auto, chat, responses; did you mean chat?",
+            "expected one of anthropic, auto, chat, responses; did you mean chat?",
         ),
     ],
 )
@@ -300,6 +318,24 @@ def test_an_api_that_would_not_be_used_is_told(
 def test_of_an_unknown_type_only_the_type_is_told(home: Path):
     """Which APIs it has nobody knows."""
     assert places(home, {"providers": [{"name": "x", "api": "chat"}]}) == ["$.providers[0].type"]
+
+
+@pytest.mark.parametrize("kind", ["deepseek", "openrouter"])
+def test_a_provider_with_an_endpoint_for_anthropics_api_may_be_relayed(home: Path, kind: str):
+    """For all of its models, or for some."""
+    relayed = {"name": kind, "api": "anthropic", "model_apis": {"m": "chat"}}
+    config = read(home, {"providers": [relayed, {"name": "b", "type": kind, "model_apis": {"m": "anthropic"}}]})
+
+    assert config.providers[0].api == "anthropic"
+    assert config.providers[1].model_apis == {"m": "anthropic"}
+
+
+@pytest.mark.parametrize("kind", ["deepseek", "openrouter"])
+def test_the_callers_own_key_is_sent_to_no_relay_but_anthropic(home: Path, kind: str):
+    """A caller's key for Anthropic is none for another who speaks the same API."""
+    document = {"providers": [{"name": kind, "api": "anthropic", "auth": "client"}]}
+
+    assert places(home, document) == ["$.providers[0].auth"]
 
 
 def test_a_model_may_have_its_own_api(home: Path):

@@ -2,6 +2,7 @@
 
     credential  the caller's own key or token     failures  errors, and what they may say
     history     thinking of other providers       stream    a streamed answer     wire  what is read
+    endpoint    how other servers differ
 
 The request is the caller's own bytes with only `model` (and the route's parameters, where the request is silent)
 replaced; the answer's bytes pass as they are. Opened is what must be known: usage, the end, failures.
@@ -16,17 +17,17 @@ from msgspec import structs
 
 from ccproxy import __version__
 from ccproxy.call import Call, Target
-from ccproxy.documents import Head, replace_members
+from ccproxy.documents import Head, decode_head, replace_members
 from ccproxy.errors import ApiError, UpstreamProtocolError
 from ccproxy.messages import Usage
 from ccproxy.provider import Answer, Model, Stream, UpstreamRequest, printable
 from ccproxy.providers.anthropic.credential import credential, secret
+from ccproxy.providers.anthropic.endpoint import ANTHROPIC, Endpoint
 from ccproxy.providers.anthropic.failures import Failures, reply_headers
-from ccproxy.providers.anthropic.history import own_history
 from ccproxy.providers.anthropic.stream import RelayStream
 from ccproxy.providers.anthropic.wire import Count, Models, Whole, newer_usage, read
 
-__all__ = ["Anthropic", "Relay", "RelayStream"]
+__all__ = ["Anthropic", "Endpoint", "Relay", "RelayStream"]
 
 DEFAULT_VERSION = "2023-06-01"  # where the caller names none; the API refuses a request without one
 
@@ -37,18 +38,28 @@ class Anthropic:
     With `client_auth` every caller brings its own credential, and `api_key` is not used.
     """
 
-    def __init__(self, name: str, base_url: str, api_key: str | None, *, client_auth: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        api_key: str | None,
+        *,
+        client_auth: bool = False,
+        endpoint: Endpoint = ANTHROPIC,
+    ) -> None:
         self.name = name
         self._url = base_url.rstrip("/").removesuffix("/v1") + "/v1"
         self._key = None if client_auth else api_key
         self._client_auth = client_auth
+        self._endpoint = endpoint
         self._failures = Failures(name, (self._key,) if self._key else (), client_auth)
 
     def exchange(self, call: Call, head: Head, target: Target) -> "Relay":
         """Prepares one attempt; see `Provider.exchange`."""
         request = self._post(call, head, target.silent(head), target.model, "/messages")
         secrets = (*self._failures.secrets, *request.secrets)
-        return Relay(request, structs.replace(self._failures, secrets=secrets))
+        failures = structs.replace(self._failures, secrets=secrets)
+        return Relay(request, failures, self._endpoint.wants_thinking)
 
     def _post(
         self, call: Call, head: Head, parameters: Mapping[str, object], model: str, path: str
@@ -56,8 +67,7 @@ class Anthropic:
         members = dict(parameters)
         if model != head.model:
             members["model"] = model
-        if (history := own_history(head.fields)) is not None:
-            members["messages"] = history
+        members.update(self._endpoint.changes(head.fields, model))
         body = replace_members(head.fields, members) if members else call.body
         query = "?beta=true" if "beta=true" in call.query.split("&") else ""
         headers = self._headers()
@@ -77,9 +87,7 @@ class Anthropic:
             "user-agent": f"ccproxy/{__version__}",
             "anthropic-version": DEFAULT_VERSION,
         }
-        if self._key is not None:
-            headers["x-api-key"] = self._key
-        return headers
+        return headers if self._key is None else {**headers, **self._endpoint.key_header(self._key)}
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         """Anthropic's own error, word for word, unless it is about our key (decision D13)."""
@@ -120,11 +128,17 @@ class Anthropic:
 class Relay:
     """One attempt at an Anthropic upstream."""
 
-    dropped: tuple[str, ...] = ()
-
-    def __init__(self, request: UpstreamRequest, failures: Failures) -> None:
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        failures: Failures,
+        wants_thinking: str = "",
+        dropped: tuple[str, ...] = (),
+    ) -> None:
         self.request = request
+        self.dropped = dropped
         self._failures = failures
+        self._wants_thinking = wants_thinking
 
     def answer(self, body: bytes) -> Answer:
         """The answer as it came, once it proves to be one."""
@@ -139,6 +153,10 @@ class Relay:
         """A reader for one streamed answer."""
         return RelayStream(self._failures)
 
-    def recover(self, error: ApiError) -> None:  # noqa: ARG002  # Anthropic needs no second way
-        """None: there is no other way to say the same."""
-        return
+    def recover(self, error: ApiError) -> "Relay | None":
+        """The request without thinking, where the server wants earlier thinking back that is lost; once."""
+        if not self._wants_thinking or self._wants_thinking not in error.message:
+            return None
+        fields = decode_head(self.request.body or b"").fields
+        body = replace_members(fields, {"thinking": {"type": "disabled"}})
+        return Relay(structs.replace(self.request, body=body), self._failures, dropped=("thinking",))

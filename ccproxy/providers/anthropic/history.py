@@ -1,9 +1,10 @@
-"""The conversation without thinking that is not Anthropic's.
+"""The conversation without thinking that is not the server's own.
 
 A conversation may have been with another provider before. Its thinking has no signature, or one that carries that
 provider's state for it (`ccp1.`). Anthropic answers 400, "Invalid `signature` in `thinking` block", and the client
-can do nothing about it. A conversation without such blocks is not opened: signatures of later models are bound to
-the bytes before them.
+can do nothing about it. Models of other makers sign nothing, and want it back all the same: there only what
+carries another provider's state is foreign. A conversation without such blocks is not opened: signatures of later
+models are bound to the bytes before them.
 
 Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking (read 2026-11-22).
 """
@@ -29,7 +30,7 @@ class _Block(Struct, frozen=True):
     signature: str | None = None
 
 
-def own_history(fields: Mapping[str, Raw]) -> list[Any] | None:
+def own_history(fields: Mapping[str, Raw], *, unsigned_is_foreign: bool = True) -> list[Any] | None:
     """The turns without foreign thinking; None where there is none, so that the bytes can stay as they are."""
     messages = bytes(fields.get("messages", b""))
     if _FOREIGN.search(messages) is None:
@@ -42,7 +43,7 @@ def own_history(fields: Mapping[str, Raw]) -> list[Any] | None:
     changed = gap = False
     for turn in turns:
         blocks = _blocks(turn)
-        own = [block for block in blocks if not _is_foreign(block)]
+        own = [block for block in blocks if not _is_foreign(block, unsigned_is_foreign)]
         if len(own) == len(blocks):
             if gap and kept and _role(kept[-1]) == _role(turn):
                 kept[-1] = _joined(kept[-1], turn)
@@ -66,12 +67,14 @@ def _blocks(turn: Mapping[str, Any]) -> list[Raw]:
     return decode(bytes(content), list[Raw]) if bytes(content)[:1] == b"[" else []
 
 
-def _is_foreign(block: Raw) -> bool:
+def _is_foreign(block: Raw, unsigned_is_foreign: bool) -> bool:  # noqa: FBT001  # as its caller has it
     try:
         read = msgspec.json.decode(block, type=_Block)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return read.type == "thinking" and (not read.signature or read.signature.startswith(CARRIER))
+    if read.type != "thinking":
+        return False
+    return read.signature.startswith(CARRIER) if read.signature else unsigned_is_foreign
 
 
 def _role(turn: Mapping[str, Any]) -> bytes:
