@@ -41,7 +41,10 @@ class Result(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """One request. `text` and `results` are those of the last turn: all that follows the last answer."""
+    """One request. `text` and `results` are those of the last turn: all that follows the last answer.
+
+    `shows_thinking` counts where a dialect shows thinking on demand only.
+    """
 
     model: str
     text: str
@@ -49,6 +52,7 @@ class Prompt(Struct, frozen=True):
     results: tuple[Result, ...] = ()
     stream: bool = False
     stream_usage: bool = False
+    shows_thinking: bool = False
     max_tokens: int | None = None
     stop_sequences: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
