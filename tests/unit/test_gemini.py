@@ -187,6 +187,17 @@ def test_tokens_are_counted_with_system_and_tools():
     assert provider().count(b'{"totalTokens":12}') == 12
 
 
+def test_a_conversation_with_calls_is_counted():
+    """Arguments are not opened here: what writes the document must take them as they are."""
+    used = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {"a": 1}}]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "42"}]}
+    call = call_of({"model": "claude", "messages": [USER, used, result], "tools": [TOOL]})
+    request = provider().count_request(call, call.head(), Target("gemini", "gemini-2.5-flash", "default"))
+
+    asked = msgspec.json.decode(request.body or b"")["generateContentRequest"]
+    assert asked["contents"][1]["parts"] == [{"functionCall": {"name": "read", "args": {"a": 1}}}]
+
+
 def test_models_that_generate_content_are_listed():
     """Others embed, or answer nothing that we can pass on."""
     listed = [

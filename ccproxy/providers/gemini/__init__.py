@@ -98,7 +98,7 @@ class Gemini:
         body, _ = translate(
             read(counted, Head(head.model, head.stream, fields), target), head, model, old_client=_is_old(call)
         )
-        document = {"generateContentRequest": {"model": f"models/{model}", **msgspec.to_builtins(body)}}
+        document = {"generateContentRequest": msgspec.structs.replace(body, model=f"models/{model}")}
         return UpstreamRequest(
             "POST",
             self._model_url(target.model, "countTokens"),

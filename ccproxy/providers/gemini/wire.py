@@ -112,7 +112,7 @@ class GenerationConfig(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class GenerateRequest(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A request."""
+    """A request. Only `countTokens` has `model` in it, with `models/` before its name."""
 
     contents: list[Content]
     system_instruction: Content | UnsetType = UNSET
@@ -120,6 +120,7 @@ class GenerateRequest(Struct, frozen=True, omit_defaults=True, rename="camel"):
     tool_config: ToolConfig | UnsetType = UNSET
     generation_config: GenerationConfig | UnsetType = UNSET
     service_tier: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
 
 
 # Answers.
