@@ -1,11 +1,17 @@
-"""The demo as Gemini against recorded requests: what the real one took, the demo takes."""
+"""The demo as Gemini against recorded requests: what the real one took, the demo takes.
+
+And so it does whatever our translator makes of recorded requests to Anthropic.
+"""
 
 from typing import Any
 
 import msgspec
 import pytest
 from conformance.recordings import Recording, all_recordings, each
+from conformance.test_gemini_requests import MODELS, REQUESTS, said
+from unit.gemini import provider
 
+from ccproxy.call import Call, Target
 from ccproxy.demo import gemini
 from ccproxy.demo.gemini_state import STAND_INS
 from ccproxy.demo.prompt import InvalidRequestError
@@ -51,3 +57,15 @@ def test_what_was_refused_is_refused(recording: Recording):
     """Else a mistake is found with a key only."""
     with pytest.raises(InvalidRequestError):
         understand(recording)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@each(REQUESTS)
+def test_our_translators_requests_are_understood(recording: Recording, model: str):
+    """Every rule of the demo is one that a translation may break."""
+    prompt = gemini.read(msgspec.json.encode(said(recording.request or b"", model)), model, stream=False)
+    call = Call(edge="http", request_id="req_1", body=recording.request or b"")
+    target = Target("gemini", model, "default")
+    counted = gemini.count(provider().count_request(call, call.head(), target).body or b"")
+
+    assert msgspec.json.decode(counted)["totalTokens"] == prompt.input_tokens
