@@ -2,7 +2,8 @@
 
 The order, first match wins; `docs/routing.md` tells it to operators:
 
-    provider,model   the caller's own choice, or provider/model; an unknown pair is never another's to answer
+    provider,model   the caller's own choice; also provider/model and claude-via-provider/model. An unknown pair is
+                     never another's to answer
     <a name>         a route with exactly the model's name
     longContext      more input than long_context_threshold, estimated offline
     background       a Claude Haiku: what Claude Code asks for titles and summaries
@@ -32,6 +33,9 @@ THINK = "think"
 LISTED = "listed"
 DEFAULT_ROUTE = "default"
 AUTOMATIC = "automatic"
+
+ALIAS = "claude-via-"
+"""Begins a pair for Claude Code's menu, which leaves out what says neither `claude` nor `anthropic`."""
 
 SPECIAL_ROUTES = frozenset({LONG_CONTEXT, BACKGROUND, THINK, DEFAULT_ROUTE})
 """Routes with a condition of their own. A model that happens to be called so does not take them by its name."""
@@ -100,6 +104,20 @@ class Router:
             return f"{provider},{model}"
         return model if (target.provider, target.model) == (provider, model) else f"{provider},{model}"
 
+    def menu_name_for(self, provider: str, model: str) -> str:
+        """The same for Claude Code's menu: a name that it shows."""
+        name = self.name_for(provider, model)
+        return name if _is_shown_in_menu(name) else f"{ALIAS}{provider}/{model}"
+
+    def called(self, name: str) -> Target | None:
+        """What a name alone stands for; None where it is just one of all those that nobody else takes."""
+        try:
+            target = self.route(Head(name, stream=False, fields={}))[0]
+        except ApiError:
+            return None
+        is_substitute = target.route in {DEFAULT_ROUTE, AUTOMATIC} and target.model != name
+        return None if is_substitute else target
+
     def named_models(self, provider: str) -> list[Model]:
         """The models that the configuration names for a provider."""
         return [Model(id=name, display_name=name) for name in self._providers[provider].models]
@@ -126,10 +144,13 @@ class Router:
         return lines + self._automatic_lines()
 
     def _chosen(self, name: str) -> list[Target]:
-        for separator in (",", "/"):
-            provider, found, model = name.partition(separator)
-            is_route = separator == "/" and name in self._routes
-            if found and model and provider in self._providers and not is_route:
+        pairs = [name.partition(",")]
+        if name.startswith(ALIAS):
+            pairs.append(name.removeprefix(ALIAS).partition("/"))
+        if name not in self._routes:  # names with a slash are common, and may be a route's
+            pairs.append(name.partition("/"))
+        for provider, _, model in pairs:
+            if model and provider in self._providers:
                 why = f"the request asks for the provider {provider} by name"
                 return [Target(provider, model, CHOSEN_BY_CALLER, reason=why)]
         return []
@@ -137,7 +158,8 @@ class Router:
     def _exact(self, name: str) -> list[Target]:
         if name in self._routes and name not in SPECIAL_ROUTES:
             return self._along(name, name, "there is a route with exactly the model's name")
-        if "," in name:  # another provider's answer would pass for the one that was asked for
+        if "," in name or (name.startswith(ALIAS) and "/" in name):
+            # Another provider's answer would pass for the one that was asked for.
             known = ", ".join(self._providers) or "none"
             raise ApiError(
                 Reason.NOT_FOUND,
@@ -303,6 +325,11 @@ def _thinking(fields: Mapping[str, Raw]) -> str:
 
 def _is_claude(model: str) -> bool:
     return "claude" in model.lower()
+
+
+def _is_shown_in_menu(name: str) -> bool:
+    """Source: https://code.claude.com/docs/en/llm-gateway-protocol (model discovery)."""
+    return _is_claude(name) or "anthropic" in name.lower()
 
 
 def _begins_as_claude(model: str) -> bool:
