@@ -106,6 +106,7 @@ class Service:
             request_log=logs.write if config.log else None,
             listings=listings,
         )
+        stack.push_async_callback(self.proxy.close)
         gateway = Gateway(
             self.proxy, self.status, self._access, self.metrics, max_body_bytes=limits.max_request_body_size
         )
@@ -128,6 +129,7 @@ class Service:
             self.grpc_port = await self._rpc.start(config.host, config.grpc_port)
             stack.push_async_callback(self._rpc.stop, 0)
         self.serving.move(Phase.SERVING, "serving")
+        self.proxy.learn_models()
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Ends in order; `hurry` cuts every wait short."""

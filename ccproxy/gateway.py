@@ -191,7 +191,10 @@ class Gateway:
             raise invalid("limit: expected a whole number")
         return _reply(
             await self._proxy.list_models(
-                query.get("after_id"), query.get("before_id"), None if limit is None else int(limit)
+                query.get("after_id"),
+                query.get("before_id"),
+                None if limit is None else int(limit),
+                request.headers.get("user-agent", ""),
             )
         )
 

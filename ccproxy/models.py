@@ -1,8 +1,13 @@
 """The models of every provider, as `/v1/models` shows them.
 
 Each id is what a caller writes as `model`: a provider's own name where routing sends that name to it, else
-`provider,name`. Claude Code waits three seconds for the list, so answers are kept for a while, and a provider
-that does not answer in time is left out. The models that the configuration names are shown in any case.
+`provider,name`. Claude Code's menu leaves out ids that say neither `claude` nor `anthropic`, so Claude Code gets
+`claude-via-provider/name` in the place of these, and names for people that tell the provider.
+
+Claude Code waits three seconds for the list. So what was heard is kept: an old list is shown at once, and a new
+one asked for meanwhile. One question to a provider is under way at a time, whoever waits for it. The first callers
+get what has come within `WAIT_SECONDS`; what comes later, the next ones get. Models that the configuration names
+are shown in any case. A list is all that is ever asked for, which costs nothing.
 """
 
 import asyncio
@@ -10,19 +15,23 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
-from ccproxy.provider import Model
+from ccproxy.provider import Model, UpstreamRequest
 from ccproxy.routing import Router
 from ccproxy.upstream import Upstream
 
-ASK_SECONDS = 2.5  # below Claude Code's three
+WAIT_SECONDS = 2.5  # of a caller; below Claude Code's three
+ASK_SECONDS = 30.0  # for all pages of a provider
 KEEP_SECONDS = 300.0
 KEEP_FAILURE_SECONDS = 10.0
+MAX_PAGES = 20
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
+CLAUDE_CODE = ("claude-code/", "claude-cli/")
+"""Begins Claude Code's `user-agent`: the first where it asks for its menu (seen in 2.1)."""
 
 
 class Listings:
@@ -40,8 +49,15 @@ class Listings:
         return [provider for provider, ids in self._ids.items() if model in ids]
 
 
+class _Question(Struct, frozen=True):
+    """A question to a provider that is under way. Callers wait for it until `until`, in the loop's seconds."""
+
+    task: "asyncio.Future[None]"
+    until: float
+
+
 class Catalogue:
-    """The merged list, kept for a while; what is heard on the way is told to `listings`."""
+    """The merged list; what is heard of a provider is told to `listings`."""
 
     def __init__(
         self, router: Router, upstreams: Mapping[str, Upstream], listings: Listings | None = None
@@ -49,10 +65,26 @@ class Catalogue:
         self._router = router
         self._upstreams = upstreams
         self._listings = listings or Listings()
-        self._kept: dict[str, tuple[float, list[Model]]] = {}
+        self._heard: dict[str, list[Model]] = {}
+        self._fresh_until: dict[str, float] = {}
+        self._asking: dict[str, _Question] = {}
 
-    async def page(self, after_id: str | None, before_id: str | None, limit: int | None) -> bytes:
-        """One page, as Anthropic's JSON.
+    def refresh(self) -> None:
+        """Asks the providers whose lists are old, and does not wait for them."""
+        for name in self._upstreams:
+            self._question(name)
+
+    async def close(self) -> None:
+        """Gives up the questions that are under way."""
+        tasks = [question.task for question in self._asking.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def page(
+        self, after_id: str | None, before_id: str | None, limit: int | None, user_agent: str = ""
+    ) -> bytes:
+        """One page, as Anthropic's JSON; for Claude Code with ids that its menu shows.
 
         Raises:
             ApiError: INVALID_REQUEST, for a limit out of range, both cursors, or one that names no model.
@@ -62,7 +94,8 @@ class Catalogue:
             raise invalid(f"limit: expected 1 to {MAX_LIMIT}")
         if after_id is not None and before_id is not None:
             raise invalid("after_id: cannot be combined with before_id")
-        models = await self._all()
+        show = self._in_menu if user_agent.startswith(CLAUDE_CODE) else self._shown
+        models = [show(name, model) for name, model in await self._all()]
         if before_id is not None:
             end = _position(models, before_id, "before_id")
             start = max(0, end - limit)
@@ -74,7 +107,7 @@ class Catalogue:
         shown = models[start:end]
         return msgspec.json.encode(
             {
-                "data": shown,
+                "data": [model.document() for model in shown],
                 "has_more": has_more,
                 "first_id": shown[0].id if shown else None,
                 "last_id": shown[-1].id if shown else None,
@@ -82,50 +115,83 @@ class Catalogue:
         )
 
     async def get(self, model_id: str) -> bytes:
-        """One model, as Anthropic's JSON.
+        """One model, as Anthropic's JSON: by an id of either list, or by another name that leads to it.
 
         Raises:
             ApiError: NOT_FOUND.
         """
-        for model in await self._all():
-            if model.id == model_id:
-                return msgspec.json.encode(model)
+        listed = await self._all()
+        for show in (self._shown, self._in_menu):
+            for name, model in listed:
+                if (shown := show(name, model)).id == model_id:
+                    return msgspec.json.encode(shown.document())
+        target = self._router.called(model_id)
+        for name, model in listed:
+            if target is not None and (name, model.id) == (target.provider, target.model):
+                return msgspec.json.encode(self._shown(name, model).document())
         raise ApiError(Reason.NOT_FOUND, f"model: {model_id}")
 
-    async def _all(self) -> list[Model]:
-        lists = await asyncio.gather(*(self._of(name) for name in self._upstreams))
-        return [
-            structs.replace(model, id=self._router.name_for(name, model.id))
-            for name, models in zip(self._upstreams, lists, strict=True)
-            for model in models
-        ]
+    def _shown(self, provider: str, model: Model) -> Model:
+        return structs.replace(model, id=self._router.name_for(provider, model.id))
 
-    async def _of(self, name: str) -> list[Model]:
+    def _in_menu(self, provider: str, model: Model) -> Model:
+        name = self._router.menu_name_for(provider, model.id)
+        if name == model.id:
+            return model
+        return structs.replace(model, id=name, display_name=f"{model.display_name} ({provider})")
+
+    async def _all(self) -> list[tuple[str, Model]]:
+        """Every provider's models, with its name."""
+        asked = {name: question for name in self._upstreams if (question := self._question(name))}
+        awaited = [question for name, question in asked.items() if name not in self._heard]
+        if awaited:
+            wait = max(question.until for question in awaited) - asyncio.get_running_loop().time()
+            await asyncio.wait([question.task for question in awaited], timeout=max(0.0, wait))
+        return [(name, model) for name in self._upstreams for model in self._of(name)]
+
+    def _of(self, name: str) -> list[Model]:
+        heard = self._heard.get(name, [])
+        listed = {model.id for model in heard}
+        return heard + [model for model in self._router.named_models(name) if model.id not in listed]
+
+    def _question(self, name: str) -> _Question | None:
+        """The question to a provider that is under way; a new one where its list is old."""
         now = asyncio.get_running_loop().time()
-        until, kept = self._kept.get(name, (0.0, []))
-        if now < until:
-            return kept
+        if name not in self._asking and now >= self._fresh_until.get(name, now):
+            request = self._upstreams[name].provider.models_request()
+            if request is not None:
+                task = asyncio.ensure_future(self._ask(name, request))
+                self._asking[name] = _Question(task, now + WAIT_SECONDS)
+                task.add_done_callback(lambda _: self._asking.pop(name))
+        return self._asking.get(name)
+
+    async def _ask(self, name: str, request: UpstreamRequest) -> None:
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                models, keep = await self._ask(name), KEEP_SECONDS
+                self._heard[name] = await self._listed_by(self._upstreams[name], request)
         except (ApiError, UpstreamProtocolError, TimeoutError):
-            models, keep = kept or self._router.named_models(name), KEEP_FAILURE_SECONDS
-        self._kept[name] = (now + keep, models)
-        return models
+            keep = KEEP_FAILURE_SECONDS  # what was heard before stays
+        else:
+            keep = KEEP_SECONDS
+            self._listings.heard(name, self._heard[name])
+        self._fresh_until[name] = asyncio.get_running_loop().time() + keep
 
-    async def _ask(self, name: str) -> list[Model]:
-        upstream, named = self._upstreams[name], self._router.named_models(name)
-        request = upstream.provider.models_request()
-        if request is None:
-            return named
-        async with upstream.transport.send(request, stream=False) as response:
-            body = await response.body()
-            if response.status != HTTPStatus.OK:
-                raise upstream.provider.error(response.status, response.headers, body)
-            models = upstream.provider.models(body)
-        self._listings.heard(name, models)
-        listed = {model.id for model in models}
-        return models + [model for model in named if model.id not in listed]
+    async def _listed_by(self, upstream: Upstream, request: UpstreamRequest) -> list[Model]:
+        """A provider's whole list, page by page."""
+        models: dict[str, Model] = {}
+        asked: set[str] = set()
+        following: UpstreamRequest | None = request
+        while following is not None and following.url not in asked and len(asked) < MAX_PAGES:
+            asked.add(following.url)
+            async with upstream.transport.send(following, stream=False) as response:
+                body = await response.body()
+                if response.status != HTTPStatus.OK:
+                    raise upstream.provider.error(response.status, response.headers, body)
+            page = upstream.provider.models(body)
+            for model in page.models:
+                models.setdefault(model.id, model)
+            following = page.next
+        return list(models.values())
 
 
 def _position(models: list[Model], model_id: str, cursor: str) -> int:

@@ -20,8 +20,9 @@ from ccproxy.messages import Usage
 
 
 class UpstreamRequest(Struct, frozen=True):
-    """A request to a provider. `url` is absolute and built from the configuration alone.
+    """A request to a provider.
 
+    `url` is absolute and built from the configuration; of what a provider says it holds a cursor at most, quoted.
     `secrets` are the caller's own, where it brought its credential: the provider may quote them in an error.
     """
 
@@ -42,14 +43,42 @@ class Answer(Struct, frozen=True):
     usage: Usage = Usage()
 
 
-class Model(Struct, frozen=True, tag_field="type", tag="model", omit_defaults=True):
-    """A model as `/v1/models` shows it. `created_at` is RFC 3339; facts the provider does not give are absent."""
+UNKNOWN_DATE = "1970-01-01T00:00:00Z"  # as Anthropic shows it
+
+
+class Model(Struct, frozen=True):
+    """A model as `/v1/models` shows it. Facts that the provider does not give are absent.
+
+    Attributes:
+        created_at: RFC 3339.
+        facts: Further members of its document, such as `capabilities` and `lifecycle`, in Anthropic's form.
+    """
 
     id: str
     display_name: str
-    created_at: str = "1970-01-01T00:00:00Z"  # what Anthropic shows where the date is unknown
+    created_at: str = UNKNOWN_DATE
     max_input_tokens: int | None = None
     max_tokens: int | None = None
+    facts: Mapping[str, object] = {}
+
+    def document(self) -> dict[str, object]:
+        """Anthropic's document."""
+        limits = {"max_input_tokens": self.max_input_tokens, "max_tokens": self.max_tokens}
+        return {
+            "type": "model",
+            "id": self.id,
+            "display_name": self.display_name,
+            "created_at": self.created_at,
+            **{name: limit for name, limit in limits.items() if limit is not None},
+            **self.facts,
+        }
+
+
+class ModelPage(Struct, frozen=True):
+    """A page of a provider's list, and what asks for the next one; None at the end."""
+
+    models: list[Model]
+    next: UpstreamRequest | None = None
 
 
 class Stream(Protocol):
@@ -161,8 +190,8 @@ class Provider(Protocol):
         """Asks for the provider's models; None where it cannot be asked."""
         ...
 
-    def models(self, body: bytes) -> list[Model]:
-        """Reads the answer to `models_request`."""
+    def models(self, body: bytes) -> ModelPage:
+        """Reads the answer to `models_request`, or to the request for a later page."""
         ...
 
 

@@ -249,14 +249,24 @@ class Proxy:
                     raise _broken(error).by(target.provider, response.status) from error
                 return _count_reply(count, upstream.provider.reply_headers(response.headers))
 
-    async def list_models(self, after_id: str | None, before_id: str | None, limit: int | None) -> Reply:
-        """Lists the models of every provider, a page at a time.
+    def learn_models(self) -> None:
+        """Asks every provider what it lists, so that the first caller need not wait. It does not wait either."""
+        self._catalogue.refresh()
+
+    async def close(self) -> None:
+        """Gives up what nobody waits for."""
+        await self._catalogue.close()
+
+    async def list_models(
+        self, after_id: str | None, before_id: str | None, limit: int | None, user_agent: str = ""
+    ) -> Reply:
+        """Lists the models of every provider, a page at a time; `user_agent` is the caller's.
 
         Raises:
             ApiError: INVALID_REQUEST, for an impossible page.
         """
         self._require_accepting()
-        return Reply(await self._catalogue.page(after_id, before_id, limit), {})
+        return Reply(await self._catalogue.page(after_id, before_id, limit, user_agent), {})
 
     async def get_model(self, model_id: str) -> Reply:
         """Gets one model.

@@ -14,7 +14,7 @@ from ccproxy.call import Call, Target
 from ccproxy.config import Api
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError
-from ccproxy.provider import Answer, Exchange, Model, Stream, UpstreamRequest
+from ccproxy.provider import Answer, Exchange, ModelPage, Stream, UpstreamRequest
 from ccproxy.providers.openai_chat import OPENAI, OpenAIChat
 from ccproxy.providers.openai_chat.reasoning import is_recent
 from ccproxy.providers.openai_responses import OpenAIResponses
@@ -90,7 +90,7 @@ class OpenAI:
         """Asks for all models."""
         return self._chat.models_request()
 
-    def models(self, body: bytes) -> list[Model]:
+    def models(self, body: bytes) -> ModelPage:
         """Reads the answer to `models_request`."""
         return self._chat.models(body)
 

@@ -15,7 +15,7 @@ from ccproxy.call import Call, Target
 from ccproxy.config import Api
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError
-from ccproxy.provider import Exchange, Model, UpstreamRequest, refuse_thread
+from ccproxy.provider import Exchange, ModelPage, UpstreamRequest, refuse_thread
 from ccproxy.providers import deepseek, openrouter
 from ccproxy.providers.anthropic import Anthropic, Endpoint
 from ccproxy.providers.openai_chat import OpenAIChat
@@ -71,7 +71,7 @@ class Relayed:
         """Asks for all models, of either API."""
         return self._translator.models_request()
 
-    def models(self, body: bytes) -> list[Model]:
+    def models(self, body: bytes) -> ModelPage:
         """Reads the answer to `models_request`."""
         return self._translator.models(body)
 

@@ -80,6 +80,7 @@ class ProxyService:
             asked.after_id if asked.HasField("after_id") else None,
             asked.before_id if asked.HasField("before_id") else None,
             asked.limit if asked.HasField("limit") else None,
+            next(iter(rpc.headers.get("user-agent", ())), ""),
         )
         await rpc.announce(reply.headers)
         return _message(ListModelsResponse, reply.body)

@@ -259,7 +259,7 @@ def test_models_are_listed(recording: Recording):
     """Every provider's list has this shape."""
     ids = [model["id"] for model in msgspec.json.decode(recording.response)["data"]]
 
-    assert [model.id for model in provider(dialect=dialect_of(recording)).models(recording.response)] == ids
+    assert [model.id for model in provider(dialect=dialect_of(recording)).models(recording.response).models] == ids
 
 
 def reasoned(content: list[dict[str, Any]], recording: Recording) -> dict[str, Any]:

@@ -22,6 +22,7 @@ ALL = recordings("anthropic", "openrouter", api="messages")
 STREAMS = [r for r in ALL if r.is_stream and r.facts.http_status == 200]
 ANSWERS = [r for r in ALL if not r.is_stream and r.facts.http_status == 200]
 ERRORS = [r for r in ALL if r.facts.http_status >= 400]
+LISTS = [r for r in recordings("anthropic", api="models") if r.facts.http_status == 200]
 ASKED = [r for r in ALL if r.request is not None]
 
 pytestmark = pytest.mark.skipif(not ALL, reason=ABSENT)
@@ -45,6 +46,14 @@ def cut(data: bytes, seed: int) -> list[bytes]:
     generator = random.Random(seed)  # noqa: S311  # repeatable, not secret
     places = sorted(generator.sample(range(len(data) + 1), min(20, len(data))))
     return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+@pytest.mark.parametrize("recording", LISTS, ids=lambda r: r.name)
+def test_every_model_of_a_list_passes_as_it_came(recording: Recording):
+    """With all that Anthropic says of it."""
+    shown = [msgspec.json.encode(model.document()) for model in PROVIDER.models(recording.response).models]
+
+    assert [msgspec.json.decode(model) for model in shown] == msgspec.json.decode(recording.response)["data"]
 
 
 @pytest.mark.parametrize("recording", STREAMS, ids=lambda r: r.name)

@@ -154,13 +154,22 @@ def test_a_wrong_key_is_reported_as_one(claude: Starting, locked_service: Servic
     assert (result["is_error"], result["api_error_status"]) == (True, 401)
 
 
-def test_it_discovers_the_models_that_it_may_show(claude: Starting, service: Service):
-    """Its model menu offers what the gateway lists, where discovery is switched on."""
+def test_another_providers_models_that_it_discovers_can_be_used(claude: Starting, service: Service):
+    """Its model menu shows what says `claude` or `anthropic`, so other providers' models must be called so."""
     session = claude(service, CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY="1")
     session.ask("Hello")
-    found = msgspec.json.decode((session.home / ".claude/cache/gateway-models.json").read_bytes())
+    found = msgspec.json.decode((session.home / ".claude/cache/gateway-models.json").read_bytes())["models"]
+    before = service.served_by("openai", "provider,model")
+    aliases = [model["id"] for model in found if model["id"].startswith("claude-via-openai/")]
+    answers = [session.ask(f"Run this. {ECHO}", "--model", alias, *BASH)[-1] for alias in aliases]
 
-    assert [model["id"] for model in found["models"]] == ["claude-demo-1", "claude-demo-1-mini", "claude-demo-0"]
+    assert {
+        "claude-demo-1": "Claude Demo 1 (demo upstream, no model)",
+        "claude-via-openai/gpt-demo-1": "gpt-demo-1 (openai)",
+        "claude-via-openai/gpt-demo-1-mini": "gpt-demo-1-mini (openai)",
+    }.items() <= {model["id"]: model["display_name"] for model in found}.items()
+    assert [answer["result"] for answer in answers] == ["Demo: tool Bash returned: ccproxy-42"] * 2
+    assert service.served_by("openai", "provider,model") == before + 4
 
 
 def test_it_reaches_nobody_but_the_service(claude: Starting, service: Service, outside: Outside):

@@ -157,7 +157,7 @@ async def test_the_callers_credential_reaches_anthropic_as_it_came(
         "anthropic-beta"
     }
     assert OURS not in anthropic.everything
-    assert openai.seen == []
+    assert [request.path for request in openai.seen if request.path != "/v1/models"] == []
 
 
 async def test_the_callers_credential_reaches_nobody_else(edge: Edge, anthropic: Upstream, openai: Upstream):
@@ -165,7 +165,7 @@ async def test_the_callers_credential_reaches_nobody_else(edge: Edge, anthropic:
     outcome = await edge.create(ask("gpt"), {**LET_IN, "x-api-key": MINE, "authorization": f"Bearer {TOKEN}"})
 
     assert outcome.document["content"][0]["text"] == "hello"
-    assert openai.seen[0].headers["authorization"] == f"Bearer {OPENAI}"
+    assert {request.headers["authorization"] for request in openai.seen} == {f"Bearer {OPENAI}"}
     assert not any(secret in openai.everything for secret in (OURS, MINE, TOKEN))
     assert anthropic.seen == []
 

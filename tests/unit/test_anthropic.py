@@ -214,11 +214,39 @@ def test_models_are_read_with_what_they_say_of_themselves(provider: Anthropic):
         b'{"data":[{"id":"claude-x","display_name":"X","created_at":"2026-01-01T00:00:00Z",'
         b'"max_input_tokens":200000},{"id":"y"}]}'
     )
-    first, second = provider.models(body)
+    first, second = provider.models(body).models
 
     assert (first.display_name, first.max_input_tokens, first.max_tokens) == ("X", 200000, None)
     assert (second.display_name, second.created_at) == ("y", "1970-01-01T00:00:00Z")
     assert provider.models_request().url == "https://api.anthropic.com/v1/models?limit=1000"
+
+
+def test_all_that_a_model_says_of_itself_is_kept(provider: Anthropic):
+    """Capabilities and lifecycle as they came, and what the API will say tomorrow."""
+    model = (
+        b'{"type":"model","id":"claude-x","display_name":"X","created_at":"2026-01-01T00:00:00Z","max_tokens":64000,'
+        b'"lifecycle":"active","line":"opus","retires_at":null,"capabilities":{"new":[1.50,{}]},"tomorrow":12e400}'
+    )
+    [read] = provider.models(b'{"data":[%b],"has_more":false}' % model).models
+
+    assert msgspec.json.encode(read.document()) == model
+
+
+def test_a_long_list_of_models_comes_in_pages(provider: Anthropic):
+    """As long as there is more, by the last id."""
+    page = provider.models(b'{"data":[{"id":"a"}],"has_more":true,"last_id":"a&b"}')
+
+    assert page.next is not None
+    assert page.next.url == "https://api.anthropic.com/v1/models?limit=1000&after_id=a%26b"
+    assert provider.models(b'{"data":[],"has_more":false,"last_id":"a"}').next is None
+    assert provider.models(b'{"data":[],"has_more":true,"last_id":null}').next is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"data":[{}]}', b'{"data":[{"id":"a","x":"\xff"}]}'])
+def test_a_broken_list_of_models_is_a_broken_protocol(provider: Anthropic, body: bytes):
+    """It must not look like an empty list, and no caller must get bytes that are no text."""
+    with pytest.raises(UpstreamProtocolError):
+        provider.models(body)
 
 
 def test_there_is_no_second_way_to_ask(provider: Anthropic):

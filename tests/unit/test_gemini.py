@@ -9,7 +9,7 @@ from unit.test_gemini_history import SIGNED
 
 from ccproxy.call import Target
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
-from ccproxy.provider import Exchange, Model, Provider
+from ccproxy.provider import Exchange, Model, ModelPage, Provider
 from ccproxy.providers.gemini import Gemini
 from ccproxy.providers.gemini.failures import MAX_MESSAGE_CHARACTERS, Problem, problem
 
@@ -213,12 +213,33 @@ def test_models_that_generate_content_are_listed():
         {"name": "models/none"},
     ]
 
-    assert provider().models(msgspec.json.encode({"models": listed})) == [
-        Model("gemini-3.5-flash", "Gemini 3.5 Flash", max_input_tokens=100, max_tokens=10),
-        Model("plain", "plain"),
-    ]
+    assert provider().models(msgspec.json.encode({"models": listed})) == ModelPage(
+        [
+            Model("gemini-3.5-flash", "Gemini 3.5 Flash", max_input_tokens=100, max_tokens=10),
+            Model("plain", "plain"),
+        ]
+    )
     with pytest.raises(UpstreamProtocolError):
         provider().models(b"[]")
+
+
+@pytest.mark.parametrize("thinks", [True, False])
+def test_a_model_tells_whether_it_thinks(thinks: bool):  # noqa: FBT001
+    """Gemini says so of its newer models; of the others nothing is known."""
+    listed = [{"name": "models/a", "supportedGenerationMethods": ["generateContent"], "thinking": thinks}]
+    [model] = provider().models(msgspec.json.encode({"models": listed})).models
+
+    assert model.facts == {"capabilities": {"thinking": {"supported": thinks}}}
+
+
+def test_a_long_list_of_models_comes_in_pages():
+    """The token is Google's text and may hold anything: it must not become a parameter of its own."""
+    more = provider().models(b'{"nextPageToken":"a&key=b/="}').next
+
+    assert more is not None
+    assert more.url == f"{BASE}/v1beta/models?pageSize=1000&pageToken=a%26key%3Db%2F%3D"
+    assert more.headers == provider().models_request().headers
+    assert provider().models(b'{"nextPageToken":""}').next is None
 
 
 def test_what_cannot_be_said_is_named():

@@ -8,7 +8,7 @@ import pytest
 from unit.fakes import ScriptedResponse, ScriptedTransport, answer
 
 from ccproxy import models
-from ccproxy.config import Config, ProviderConfig
+from ccproxy.config import Config, ProviderConfig, RouteConfig
 from ccproxy.errors import ApiError, Reason
 from ccproxy.models import Catalogue, Listings
 from ccproxy.providers import BY_TYPE
@@ -20,10 +20,11 @@ GPT = ("gpt-a", "gpt-b")
 DOWN = ApiError(Reason.UPSTREAM_UNREACHABLE, "provider openai: the connection was refused")
 
 
-def listed(*names: str, **more: Any) -> ScriptedResponse:
-    """A provider's list, in Anthropic's and OpenAI's form at once."""
-    data = [{"id": name, "type": "model", "object": "model", **more} for name in names]
-    return answer(msgspec.json.encode({"object": "list", "data": data}))
+def listed(*names: str, seconds: float = 0.0, **more: Any) -> ScriptedResponse:
+    """A provider's list, in Anthropic's and OpenAI's form at once, after `seconds`."""
+    return answer(
+        seconds, msgspec.json.encode({"data": [{"id": name, "type": "model", **more} for name in names]})
+    )
 
 
 class Shop:
@@ -33,13 +34,14 @@ class Shop:
         self,
         anthropic: list[ScriptedResponse | ApiError],
         openai: list[ScriptedResponse | ApiError],
+        routes: dict[str, RouteConfig] | None = None,
         **config: Any,
     ) -> None:
         providers = [ProviderConfig("anthropic"), ProviderConfig("openai", **config)]
         self.transports = {"anthropic": ScriptedTransport(*anthropic), "openai": ScriptedTransport(*openai)}
         upstreams = {p.name: Upstream(BY_TYPE[p.name](p), self.transports[p.name]) for p in providers}
         self.listings = Listings()
-        router = Router(Config(providers=providers), self.listings.providers_of)
+        router = Router(Config(providers=providers, routes=routes or {}), self.listings.providers_of)
         self.catalogue = Catalogue(router, upstreams, self.listings)
 
     async def page(
@@ -193,9 +195,76 @@ async def test_a_model_nobody_lists_is_not_found(shop: Shop):
     assert raised.value.reason is Reason.NOT_FOUND
 
 
+@pytest.mark.parametrize(
+    ("spelling", "shown"),
+    [
+        ("claude-a", "claude-a"),
+        ("anthropic,claude-a", "claude-a"),
+        ("anthropic/claude-a", "claude-a"),
+        ("openai,gpt-a", "gpt-a"),
+        ("openai/gpt-a", "gpt-a"),
+        ("openai/v/m", "v/m"),
+        ("small", "gpt-a"),
+    ],
+)
+async def test_a_model_can_be_asked_for_by_every_name_that_leads_to_it(spelling: str, shown: str):
+    """Applications check the name that they are given before they use it. What comes back has the listed id."""
+    shop = Shop([listed(*CLAUDE)], [listed(*GPT, "v/m")], {"small": RouteConfig("openai", "gpt-a")})
+
+    assert msgspec.json.decode(await shop.catalogue.get(spelling))["id"] == shown
+
+
+@pytest.mark.parametrize("name", ["nobody,gpt-a", "claude-via-nobody/gpt-a", "openai,gpt-z", "claude-z", ""])
+async def test_a_name_that_leads_to_no_listed_model_is_not_found(name: str):
+    """The route `default` takes any name; that makes no model of it."""
+    shop = Shop([listed(*CLAUDE)], [listed(*GPT)], {"default": RouteConfig("openai", "gpt-a")})
+    with pytest.raises(ApiError) as raised:
+        await shop.catalogue.get(name)
+
+    assert (raised.value.reason, raised.value.message) == (Reason.NOT_FOUND, f"model: {name}")
+
+
+@pytest.mark.parametrize("user_agent", ["claude-code/2.1.331", "claude-cli/2.1.331 (external, sdk-cli)"])
+async def test_claude_code_gets_ids_that_its_menu_shows(user_agent: str):
+    """It leaves out what says neither `claude` nor `anthropic`. Each model is there once."""
+    shop = Shop([listed("claude-a", "gpt-a")], [listed("gpt-a", "vendor/claude-x", "vendor/m")])
+    page = msgspec.json.decode(await shop.catalogue.page(None, None, None, user_agent))
+
+    assert [(model["id"], model["display_name"]) for model in page["data"]] == [
+        ("claude-a", "claude-a"),
+        ("anthropic,gpt-a", "gpt-a (anthropic)"),
+        ("claude-via-openai/gpt-a", "gpt-a (openai)"),
+        ("openai,vendor/claude-x", "vendor/claude-x (openai)"),
+        ("claude-via-openai/vendor/m", "vendor/m (openai)"),
+    ]
+    for model in page["data"]:
+        assert msgspec.json.decode(await shop.catalogue.get(model["id"]))["id"] == model["id"]
+
+
+@pytest.mark.parametrize("user_agent", ["", "Anthropic/Python 2.13.0", "curl/8", "not-claude-code/1"])
+async def test_others_get_the_plain_ids(shop: Shop, user_agent: str):
+    """A list with every model twice, or with odd names, helps nobody else."""
+    page = msgspec.json.decode(await shop.catalogue.page(None, None, None, user_agent))
+
+    assert [model["id"] for model in page["data"]] == [*CLAUDE, *GPT]
+
+
+async def test_claude_code_turns_pages_by_its_own_ids(shop: Shop):
+    """A cursor is an id that it was shown."""
+    page = await shop.catalogue.page("claude-via-openai/gpt-a", None, None, "claude-code/2")
+
+    assert msgspec.json.decode(page)["first_id"] == "claude-via-openai/gpt-b"
+
+
 async def test_facts_of_a_model_are_passed_on():
     """Its name for people and its limits, where the provider gives them."""
-    facts = {"display_name": "Claude A", "created_at": "2025-01-01T00:00:00Z", "max_input_tokens": 200_000}
+    facts = {
+        "display_name": "Claude A",
+        "created_at": "2025-01-01T00:00:00Z",
+        "max_input_tokens": 200_000,
+        "lifecycle": "active",
+        "capabilities": {"batch": {"supported": True}},
+    }
     shop = Shop([listed("claude-a", **facts)], [listed()])
 
     assert (await shop.page())["data"] == [{"type": "model", "id": "claude-a", **facts}]
@@ -219,19 +288,11 @@ async def test_a_failing_provider_is_left_out(failure: ScriptedResponse | ApiErr
 
 async def test_a_slow_provider_is_left_out(monkeypatch: pytest.MonkeyPatch):
     """Claude Code waits three seconds for the list."""
-    monkeypatch.setattr(models, "ASK_SECONDS", 0.05)
-    slow = answer(60.0, b"{}")
+    monkeypatch.setattr(models, "WAIT_SECONDS", 0.05)
+    shop = Shop([listed(*CLAUDE)], [answer(60.0, b"{}")])
 
-    assert await Shop([listed(*CLAUDE)], [slow]).ids() == [*CLAUDE]
-
-
-async def test_the_upstream_is_closed_when_it_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    """Each question would leave a connection behind otherwise."""
-    monkeypatch.setattr(models, "ASK_SECONDS", 0.05)
-    shop = Shop([listed()], [answer(60.0)])
-    await shop.ids()
-
-    assert shop.transports["openai"].open == 0
+    assert await shop.ids() == [*CLAUDE]
+    await shop.catalogue.close()
 
 
 async def test_a_failing_provider_is_shown_by_its_configured_models():
@@ -276,47 +337,6 @@ async def test_what_a_failing_provider_is_shown_by_is_not_what_it_lists():
     await shop.ids()
 
     assert shop.listings.providers_of("gpt-x") == []
-
-
-async def test_lists_are_kept_for_a_while(shop: Shop):
-    """Each start of Claude Code asks for them."""
-    first = await shop.ids()
-
-    assert await shop.ids() == first
-    assert [len(transport.requests) for transport in shop.transports.values()] == [1, 1]
-
-
-async def test_lists_are_asked_for_again_in_time(monkeypatch: pytest.MonkeyPatch):
-    """New models appear without a restart."""
-    monkeypatch.setattr(models, "KEEP_SECONDS", 0.0)
-    shop = Shop([listed("claude-a"), listed("claude-b")], [listed(), listed()])
-
-    assert [await shop.ids(), await shop.ids()] == [["claude-a"], ["claude-b"]]
-
-
-async def test_the_last_good_list_outlives_a_failure(monkeypatch: pytest.MonkeyPatch):
-    """Models do not vanish because a list call failed once."""
-    monkeypatch.setattr(models, "KEEP_SECONDS", 0.0)
-    shop = Shop([listed(), listed()], [listed(*GPT), DOWN])
-
-    assert [await shop.ids(), await shop.ids()] == [[*GPT], [*GPT]]
-
-
-async def test_a_failure_is_kept_for_a_short_while():
-    """A provider that is down is not asked by every caller."""
-    shop = Shop([listed()], [DOWN])
-    await shop.ids()
-    await shop.ids()
-
-    assert len(shop.transports["openai"].requests) == 1
-
-
-async def test_a_failure_is_forgotten_soon(monkeypatch: pytest.MonkeyPatch):
-    """Its models come back without a restart."""
-    monkeypatch.setattr(models, "KEEP_FAILURE_SECONDS", 0.0)
-    shop = Shop([listed()], [DOWN, listed(*GPT)])
-
-    assert [await shop.ids(), await shop.ids()] == [[], [*GPT]]
 
 
 async def test_providers_are_asked_at_once():

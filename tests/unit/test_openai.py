@@ -168,4 +168,4 @@ def test_errors_headers_and_models_are_those_of_the_server():
     assert it.error(401, {}, b"").reason is Reason.UPSTREAM_AUTHENTICATION_FAILED
     assert it.reply_headers({"x-request-id": "r"}) == {"x-ccproxy-upstream-request-id": "r"}
     assert it.models_request().url == "https://api.openai.com/v1/models"
-    assert [model.id for model in it.models(b'{"data":[{"id":"gpt-5.6"}]}')] == ["gpt-5.6"]
+    assert [model.id for model in it.models(b'{"data":[{"id":"gpt-5.6"}]}').models] == ["gpt-5.6"]

@@ -9,7 +9,7 @@ from unit.chat import KEY, chunk, exchange, frame, provider, sent, streaming
 from ccproxy.call import Call, Target
 from ccproxy.documents import decode_head
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
-from ccproxy.provider import Exchange, Provider
+from ccproxy.provider import Exchange, Model, Provider
 from ccproxy.providers.openai_chat import COMPATIBLE, OPENAI, OpenAIChat
 
 
@@ -361,7 +361,7 @@ def test_models_are_listed():
     created = {"gpt-4.1": 1744316542.5, "x": None, "y": 0, "z": 999_999_999_999}
     body = msgspec.json.encode({"data": [{"id": id, "created": at} for id, at in created.items()]})  # noqa: A001
 
-    listed = [(model.id, model.display_name, model.created_at) for model in provider().models(body)]
+    listed = [(model.id, model.display_name, model.created_at) for model in provider().models(body).models]
 
     unknown = "1970-01-01T00:00:00Z"
     assert listed == [
@@ -372,7 +372,17 @@ def test_models_are_listed():
     ]
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"data":[{}]}', b"\xff"])
+@pytest.mark.parametrize(
+    "strange", [{"architecture": "llama"}, {"created": "now"}, {"name": {}}, {"supported_parameters": 3}]
+)
+def test_a_member_that_means_another_thing_elsewhere_costs_the_facts_alone(strange: dict[str, Any]):
+    """Many servers speak this wire; one odd member must not hide all of a server's models."""
+    body = msgspec.json.encode({"data": [{"id": "a", **strange}, {"id": "b", "created": 1}]})
+
+    assert provider().models(body).models == [Model("a", "a"), Model("b", "b", "1970-01-01T00:00:01Z")]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"data":[{}]}', b'{"data":[{"id":"\xff"}]}', b"\xff"])
 def test_a_broken_list_of_models_is_a_broken_protocol(body: bytes):
     """It must not look like an empty list."""
     with pytest.raises(UpstreamProtocolError):

@@ -392,6 +392,40 @@ def test_an_error_in_a_chunk_is_seen_before_its_choices():
     assert failure.value.reason is Reason.RATE_LIMITED
 
 
+def listing(*models: dict[str, Any]) -> bytes:
+    """A list of models."""
+    return msgspec.json.encode({"data": models})
+
+
+def test_a_model_comes_with_what_it_can_do():
+    """Only what is told: a capability that nobody speaks of is neither there nor missing."""
+    told = {
+        "id": "x/y",
+        "architecture": {"input_modalities": ["text", "image"]},
+        "supported_parameters": ["tools", "reasoning"],
+    }
+    [model] = chat.provider(dialect=OPENROUTER).models(listing(told)).models
+
+    assert model.facts == {
+        "capabilities": {
+            "image_input": {"supported": True},
+            "pdf_input": {"supported": False},
+            "structured_outputs": {"supported": False},
+            "thinking": {"supported": True},
+        }
+    }
+
+
+def test_a_model_with_an_end_is_deprecated():
+    """Whoever picks it should know; a model without one may still end, so nothing is said of it."""
+    dates = ["2026-12-31", None, "soon", ""]
+    listed = [{"id": "x/y", "expiration_date": date, "architecture": {}} for date in dates]
+    ended, *others = chat.provider(dialect=OPENROUTER).models(listing(*listed)).models
+
+    assert ended.facts == {"lifecycle": "deprecated", "retires_at": "2026-12-31T00:00:00Z"}
+    assert [model.facts for model in others] == [{}, {}, {}]
+
+
 def test_models_come_with_what_is_known_of_them():
     """Clients size their prompts by it."""
     full = {
@@ -402,7 +436,7 @@ def test_models_come_with_what_is_known_of_them():
         "top_provider": {"max_completion_tokens": 64000},
     }
     bare = {"id": "x/y", "name": None, "context_length": None, "top_provider": {"max_completion_tokens": None}}
-    first, second = chat.provider(dialect=OPENROUTER).models(msgspec.json.encode({"data": [full, bare]}))
+    first, second = chat.provider(dialect=OPENROUTER).models(listing(full, bare)).models
 
     assert (first.display_name, first.max_input_tokens, first.max_tokens) == (full["name"], 1000000, 64000)
     assert first.created_at == "2025-05-22T16:12:51Z"

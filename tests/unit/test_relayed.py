@@ -119,7 +119,7 @@ def test_tokens_are_estimated(kind: str):
 def test_models_are_read_from_the_providers_own_list():
     """With what it says of them."""
     body = b'{"data":[{"id":"anthropic/claude-x","name":"X","context_length":9}]}'
-    (model,) = provider("openrouter").models(body)
+    (model,) = provider("openrouter").models(body).models
 
     assert (model.id, model.display_name, model.max_input_tokens) == ("anthropic/claude-x", "X", 9)
 

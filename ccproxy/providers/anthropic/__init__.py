@@ -2,7 +2,7 @@
 
     credential  the caller's own key or token     failures  errors, and what they may say
     history     thinking of other providers       stream    a streamed answer     wire  what is read
-    endpoint    how other servers differ
+    endpoint    how other servers differ           models    the list of models
 
 The request is the caller's own bytes with only `model` (and the route's parameters, where the request is silent)
 replaced; the answer's bytes pass as they are. Opened is what must be known: usage, the end, failures.
@@ -12,6 +12,7 @@ Claude Code's gateway guide (llm-gateway-protocol) for what must reach Anthropic
 """
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from msgspec import structs
 
@@ -20,12 +21,13 @@ from ccproxy.call import Call, Target
 from ccproxy.documents import Head, decode_head, replace_members
 from ccproxy.errors import ApiError, UpstreamProtocolError
 from ccproxy.messages import Usage
-from ccproxy.provider import Answer, Model, Stream, UpstreamRequest, printable
+from ccproxy.provider import Answer, ModelPage, Stream, UpstreamRequest, printable
+from ccproxy.providers.anthropic import models
 from ccproxy.providers.anthropic.credential import credential, secret
 from ccproxy.providers.anthropic.endpoint import ANTHROPIC, Endpoint
 from ccproxy.providers.anthropic.failures import Failures, reply_headers
 from ccproxy.providers.anthropic.stream import RelayStream
-from ccproxy.providers.anthropic.wire import Count, Models, Whole, newer_usage, read
+from ccproxy.providers.anthropic.wire import Count, Whole, newer_usage, read
 
 __all__ = ["Anthropic", "Endpoint", "Relay", "RelayStream"]
 
@@ -106,23 +108,17 @@ class Anthropic:
         return read(body, Count).input_tokens
 
     def models_request(self) -> UpstreamRequest | None:
-        """Asks for all models in one page; None where only a caller's credential could ask."""
-        if self._client_auth:
-            return None
-        return UpstreamRequest("GET", self._url + "/models?limit=1000", self._headers())
+        """Asks for the first page of models; None where only a caller's credential could ask."""
+        return None if self._client_auth else self._models_after("")
 
-    def models(self, body: bytes) -> list[Model]:
-        """Reads the answer to `models_request`."""
-        return [
-            Model(
-                id=info.id,
-                display_name=info.display_name or info.id,
-                created_at=info.created_at or "1970-01-01T00:00:00Z",
-                max_input_tokens=info.max_input_tokens,
-                max_tokens=info.max_tokens,
-            )
-            for info in read(body, Models).data
-        ]
+    def _models_after(self, cursor: str) -> UpstreamRequest:
+        after = f"&after_id={quote(cursor, safe='')}" if cursor else ""
+        return UpstreamRequest("GET", f"{self._url}/models?limit={models.MAX_PAGE}{after}", self._headers())
+
+    def models(self, body: bytes) -> ModelPage:
+        """Reads a page of models."""
+        listed = models.page(body)
+        return ModelPage(listed.models(), self._models_after(listed.cursor) if listed.cursor else None)
 
 
 class Relay:

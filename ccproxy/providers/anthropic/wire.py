@@ -59,22 +59,6 @@ class ErrorDocument(Struct, frozen=True):
     request_id: str | None = None
 
 
-class ModelInfo(Struct, frozen=True):
-    """A model in the list of models."""
-
-    id: str
-    display_name: str | None = None
-    created_at: str | None = None
-    max_input_tokens: int | None = None
-    max_tokens: int | None = None
-
-
-class Models(Struct, frozen=True):
-    """The list of models."""
-
-    data: list[ModelInfo]
-
-
 class Count(Struct, frozen=True):
     """The answer to a count of tokens."""
 

@@ -18,7 +18,7 @@ from ccproxy import __version__
 from ccproxy.call import Call, Target
 from ccproxy.documents import Head, replace_members
 from ccproxy.errors import ApiError
-from ccproxy.provider import Answer, Model, UpstreamRequest, refuse_thread
+from ccproxy.provider import Answer, Model, ModelPage, UpstreamRequest, refuse_thread
 from ccproxy.providers.gemini.answer import Collector, Expected, expected
 from ccproxy.providers.gemini.failures import Failures, is_about_state
 from ccproxy.providers.gemini.reader import Reader, documents
@@ -111,13 +111,19 @@ class Gemini:
         return decode(body, CountedTokens, "the count of tokens").total_tokens
 
     def models_request(self) -> UpstreamRequest:
-        """Asks for all models; a page holds a thousand."""
-        return UpstreamRequest("GET", f"{self._url}/models?pageSize=1000", self._headers("application/json"))
+        """Asks for the first page of models; a page holds a thousand at most."""
+        return self._models_from("")
 
-    def models(self, body: bytes) -> list[Model]:
-        """Reads the answer to `models_request`: the models that generate content."""
-        listed = decode(body, ModelList, "the list of models").models
-        return [_model(each) for each in listed if "generateContent" in (each.supported_generation_methods or ())]
+    def _models_from(self, token: str) -> UpstreamRequest:
+        page = f"&pageToken={quote(token, safe='')}" if token else ""
+        return UpstreamRequest("GET", f"{self._url}/models?pageSize=1000{page}", self._headers("application/json"))
+
+    def models(self, body: bytes) -> ModelPage:
+        """Reads a page of models: those that generate content."""
+        listed = decode(body, ModelList, "the list of models")
+        able = [each for each in listed.models if "generateContent" in (each.supported_generation_methods or ())]
+        token = listed.next_page_token
+        return ModelPage([_model(each) for each in able], self._models_from(token) if token else None)
 
 
 class GeminiExchange:
@@ -162,10 +168,11 @@ def _bare(model: str) -> str:
 
 
 def _model(listed: ListedModel) -> Model:
-    id = _bare(listed.name)  # noqa: A001  # Anthropic's word
+    id, thinks = _bare(listed.name), listed.thinking  # noqa: A001  # Anthropic's word
     return Model(
         id=id,
         display_name=listed.display_name or id,
         max_input_tokens=listed.input_token_limit,
         max_tokens=listed.output_token_limit,
+        facts={} if thinks is None else {"capabilities": {"thinking": {"supported": thinks}}},
     )

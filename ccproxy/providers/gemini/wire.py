@@ -229,16 +229,18 @@ class CountedTokens(Struct, frozen=True, rename="camel"):
 
 
 class ListedModel(Struct, frozen=True, rename="camel"):
-    """A model. `name` begins with `models/`."""
+    """A model. `name` begins with `models/`; `thinking` says whether it can think."""
 
     name: str
     display_name: str | None = None
     input_token_limit: int | None = None
     output_token_limit: int | None = None
     supported_generation_methods: list[str] | None = None
+    thinking: bool | None = None
 
 
-class ModelList(Struct, frozen=True):
-    """The models; absent where there are none."""
+class ModelList(Struct, frozen=True, rename="camel"):
+    """A page of models; absent where there are none. `next_page_token` asks for the next one."""
 
     models: list[ListedModel] = []
+    next_page_token: str | None = None

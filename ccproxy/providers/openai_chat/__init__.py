@@ -3,13 +3,12 @@
     request    parameters           history    the conversation        tools      tools and their names
     reasoning  what models accept   answer     a whole answer          stream     a streamed one
     failures   errors               wire       the types on the wire   body       the bytes of a stream
-    dialect    how other servers differ
+    dialect    how other servers differ                            models     the list of models
 
 Sources: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22), types of the `openai` SDK 3.54.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -20,15 +19,14 @@ from ccproxy import __version__
 from ccproxy.call import Call, Target
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError, Reason
-from ccproxy.provider import Answer, Model, UpstreamRequest, printable, refuse_thread
-from ccproxy.providers.openai_chat import answer
+from ccproxy.provider import Answer, ModelPage, UpstreamRequest, printable, refuse_thread
+from ccproxy.providers.openai_chat import answer, models
 from ccproxy.providers.openai_chat.answer import Expected
 from ccproxy.providers.openai_chat.dialect import COMPATIBLE, OPENAI, Dialect
 from ccproxy.providers.openai_chat.failures import Failures
 from ccproxy.providers.openai_chat.request import OLD_VERSION, read, translate
 from ccproxy.providers.openai_chat.stream import ChatStream
 from ccproxy.providers.openai_chat.tools import renamed
-from ccproxy.providers.openai_chat.wire import ListedModel, ModelList
 
 __all__ = ["COMPATIBLE", "OPENAI", "ChatExchange", "ChatStream", "Dialect", "OpenAIChat"]
 
@@ -41,7 +39,6 @@ _RATE_LIMITS = {
 }
 
 MAX_SESSION = 128  # characters, of an id that OpenRouter keeps requests together by
-_YEAR_10000 = 253_402_300_800  # Unix time; RFC 3339 ends there
 
 
 class OpenAIChat:
@@ -125,10 +122,9 @@ class OpenAIChat:
         """Asks for all models."""
         return UpstreamRequest("GET", self._url + "/models", self._headers("application/json"))
 
-    def models(self, body: bytes) -> list[Model]:
-        """Reads the answer to `models_request`."""
-        listed = answer.decode(body, ModelList, "the list of models").data
-        return [_model(model) for model in listed]
+    def models(self, body: bytes) -> ModelPage:
+        """Reads the answer to `models_request`; it has no pages."""
+        return ModelPage(models.read(body))
 
 
 class ChatExchange:
@@ -164,20 +160,3 @@ class ChatExchange:
 def _dialect_of(host: str) -> Dialect:
     own = any(host == known or host.endswith(f".{known}") for known in _OPENAI_HOSTS)
     return OPENAI if own else COMPATIBLE
-
-
-def _model(listed: ListedModel) -> Model:
-    top = listed.top_provider
-    model = Model(
-        id=listed.id,
-        display_name=listed.name or listed.id,
-        max_input_tokens=listed.context_length,
-        max_tokens=None if top is None else top.max_completion_tokens,
-    )
-    if listed.created and 0 < listed.created < _YEAR_10000:
-        return msgspec.structs.replace(model, created_at=_rfc3339(listed.created))
-    return model
-
-
-def _rfc3339(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -231,25 +231,3 @@ class Completion(Struct, frozen=True):
     choices: list[Choice] | None = None
     usage: ChatUsage | None = None
     error: Raw | UnsetType = UNSET
-
-
-class TopProvider(Struct, frozen=True):
-    """The best of a model's providers, at OpenRouter."""
-
-    max_completion_tokens: int | None = None
-
-
-class ListedModel(Struct, frozen=True):
-    """A model. `created` is a Unix time; what follows it, OpenRouter tells."""
-
-    id: str
-    created: float | None = None
-    name: str | None = None
-    context_length: int | None = None
-    top_provider: TopProvider | None = None
-
-
-class ModelList(Struct, frozen=True):
-    """The models."""
-
-    data: list[ListedModel]
