@@ -12,7 +12,7 @@ from unit.gemini import provider
 from ccproxy.call import Call, Target
 from ccproxy.documents import decode_head, decode_request
 from ccproxy.errors import ApiError
-from ccproxy.providers.openai_chat.request import PREFILL
+from ccproxy.providers.caller_request import PREFILL
 
 REQUESTS = [
     r for r in recordings("anthropic", api="messages") if r.request is not None and r.facts.http_status == 200

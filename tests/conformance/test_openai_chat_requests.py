@@ -11,9 +11,9 @@ from ccproxy.call import Call, Target
 from ccproxy.documents import decode_head, decode_request
 from ccproxy.errors import ApiError
 from ccproxy.messages import Block, Request, Text, ToolResult
+from ccproxy.providers.caller_request import PREFILL
 from ccproxy.providers.deepseek import DEEPSEEK
 from ccproxy.providers.openai_chat import OPENAI
-from ccproxy.providers.openai_chat.request import PREFILL
 from ccproxy.providers.openrouter import OPENROUTER
 
 REQUESTS = [

@@ -10,8 +10,9 @@ from unit.test_gemini_history import SIGNED
 from ccproxy.call import Target
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.provider import Exchange, Model, ModelPage, Provider
+from ccproxy.providers.failures import MAX_MESSAGE_CHARACTERS
 from ccproxy.providers.gemini import Gemini
-from ccproxy.providers.gemini.failures import MAX_MESSAGE_CHARACTERS, Problem, problem
+from ccproxy.providers.gemini.failures import Problem, problem
 
 
 def error(http: int, **members: Any) -> ApiError:

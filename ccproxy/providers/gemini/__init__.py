@@ -14,20 +14,21 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from ccproxy import __version__
 from ccproxy.call import Call, Target
 from ccproxy.documents import Head, replace_members
 from ccproxy.errors import ApiError
 from ccproxy.provider import Answer, Model, ModelPage, UpstreamRequest, refuse_thread
-from ccproxy.providers.gemini.answer import Collector, Expected, expected
+from ccproxy.providers.answers import Collector, decode
+from ccproxy.providers.caller_request import is_old_client, read
+from ccproxy.providers.caller_tools import renamed
+from ccproxy.providers.gemini.answer import Expected, expected
 from ccproxy.providers.gemini.failures import Failures, is_about_state
 from ccproxy.providers.gemini.reader import Reader, documents
 from ccproxy.providers.gemini.request import translate
 from ccproxy.providers.gemini.stream import GeminiStream
-from ccproxy.providers.gemini.tools import renamed
+from ccproxy.providers.gemini.tools import upstream_name
 from ccproxy.providers.gemini.wire import CountedTokens, ListedModel, ModelList
-from ccproxy.providers.openai_chat.answer import decode
-from ccproxy.providers.openai_chat.request import OLD_VERSION, read
+from ccproxy.providers.headers import to_send
 
 __all__ = ["Gemini", "GeminiExchange", "GeminiStream"]
 
@@ -55,15 +56,15 @@ class Gemini:
     def _exchange(self, call: Call, head: Head, target: Target, *, stateless: bool) -> "GeminiExchange":
         request = read(call, head, target)
         model = _bare(target.model)
-        body, dropped = translate(request, head, model, old_client=_is_old(call), stateless=stateless)
+        body, dropped = translate(request, head, model, old_client=is_old_client(call), stateless=stateless)
         method = "streamGenerateContent?alt=sse" if head.stream else "generateContent"
         sent = UpstreamRequest(
             "POST",
             self._model_url(target.model, method),
-            self._headers("text/event-stream" if head.stream else "application/json"),
+            self._headers(stream=head.stream),
             msgspec.json.encode(body),
         )
-        want = expected(request, head.model, model, renamed(request), self._failures)
+        want = expected(request, head.model, model, renamed(request, upstream_name), self._failures)
         again = None if stateless else lambda: self._exchange(call, head, target, stateless=True)
         return GeminiExchange(sent, tuple(sorted(dropped)), want, again)
 
@@ -71,16 +72,9 @@ class Gemini:
         name = model if model.startswith("tunedModels/") else f"models/{_bare(model)}"
         return f"{self._url}/{quote(name)}:{method}"
 
-    def _headers(self, accept: str) -> dict[str, str]:
-        headers = {
-            "accept": accept,
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-            "user-agent": f"ccproxy/{__version__}",
-        }
-        if self._key is not None:
-            headers["x-goog-api-key"] = self._key  # never in the URL: those end up in logs
-        return headers
+    def _headers(self, *, stream: bool = False) -> dict[str, str]:
+        key = {} if self._key is None else {"x-goog-api-key": self._key}  # never in the URL: those end up in logs
+        return {**to_send(stream=stream), **key}
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         """What a status that is not 200 means; see `Provider.error`."""
@@ -95,14 +89,13 @@ class Gemini:
         model = _bare(target.model)
         fields = {"max_tokens": msgspec.Raw(b"1"), **head.fields}
         counted = msgspec.structs.replace(call, body=replace_members(fields, {}))
-        body, _ = translate(
-            read(counted, Head(head.model, head.stream, fields), target), head, model, old_client=_is_old(call)
-        )
+        request = read(counted, Head(head.model, head.stream, fields), target)
+        body, _ = translate(request, head, model, old_client=is_old_client(call))
         document = {"generateContentRequest": msgspec.structs.replace(body, model=f"models/{model}")}
         return UpstreamRequest(
             "POST",
             self._model_url(target.model, "countTokens"),
-            self._headers("application/json"),
+            self._headers(),
             msgspec.json.encode(document),
         )
 
@@ -116,7 +109,7 @@ class Gemini:
 
     def _models_from(self, token: str) -> UpstreamRequest:
         page = f"&pageToken={quote(token, safe='')}" if token else ""
-        return UpstreamRequest("GET", f"{self._url}/models?pageSize=1000{page}", self._headers("application/json"))
+        return UpstreamRequest("GET", f"{self._url}/models?pageSize=1000{page}", self._headers())
 
     def models(self, body: bytes) -> ModelPage:
         """Reads a page of models: those that generate content."""
@@ -157,10 +150,6 @@ class GeminiExchange:
     def recover(self, error: ApiError) -> "GeminiExchange | None":
         """A try without the state of earlier turns, where Gemini refuses that: it may be another key's."""
         return self._again() if self._again is not None and is_about_state(error) else None
-
-
-def _is_old(call: Call) -> bool:
-    return OLD_VERSION in call.headers.get("anthropic-version", ())
 
 
 def _bare(model: str) -> str:

@@ -6,10 +6,10 @@ Source: https://ai.google.dev/api/generate-content#FinishReason (read 2026-11-22
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Struct
 
 from ccproxy.errors import UpstreamProtocolError
-from ccproxy.messages import Message, Request, StopDetails, Text, Thinking, ToolUse, Usage
+from ccproxy.messages import Request, Usage
 from ccproxy.providers.gemini.failures import Failures
 from ccproxy.providers.gemini.wire import UsageMetadata
 
@@ -104,69 +104,6 @@ def usage_of(counts: UsageMetadata) -> Usage:
         output_tokens=UNSET if said is None and thought is None else (said or 0) + (thought or 0),
         output_tokens_details=UNSET if thought is None else {"thinking_tokens": thought},
     )
-
-
-class Collector:
-    """Collects one whole answer: what `BlockWriter` is to a stream."""
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
-        self._content: list[Text | Thinking | ToolUse] = []
-        self._id = ""
-        self._model = ""
-        self.body = b""  # the message as JSON, once it is whole
-
-    @property
-    def finished(self) -> bool:
-        """Whether `finish` has been called."""
-        return self.body != b""
-
-    def start(self, id: str, model: str) -> None:  # noqa: A002  # Anthropic's word
-        """Begins the message."""
-        self._id, self._model = id, model
-
-    def text(self, piece: str) -> None:
-        """Text goes on; an empty piece is nothing."""
-        last = self._content[-1] if self._content else None
-        if piece and isinstance(last, Text):
-            self._content[-1] = Text(last.text + piece)
-        elif piece:
-            self._content.append(Text(piece))
-
-    def thinking(self, piece: str) -> None:
-        """Thinking goes on; an empty piece is nothing."""
-        last = self._content[-1] if self._content else None
-        if piece and isinstance(last, Thinking) and not last.signature:
-            self._content[-1] = Thinking(last.thinking + piece)
-        elif piece:
-            self._content.append(Thinking(piece))
-
-    def signature(self, signature: str) -> None:
-        """Signs the thinking and ends it. Without open thinking, a block with empty text carries it."""
-        last = self._content[-1] if self._content else None
-        if isinstance(last, Thinking) and not last.signature:
-            self._content[-1] = Thinking(last.thinking, signature)
-        else:
-            self._content.append(Thinking("", signature))
-
-    def tool(self, key: int, id: str, name: str, piece: str) -> None:  # noqa: A002, ARG002  # as in BlockWriter
-        """A whole call of a tool."""
-        self._content.append(ToolUse(id, self._names.get(name, name), Raw(piece.encode())))
-
-    def finish(
-        self,
-        stop_reason: str,
-        usage: Usage,
-        *,
-        stop_sequence: str | None = None,
-        stop_details: StopDetails | None = None,
-    ) -> None:
-        """Ends the message."""
-        details = UNSET if stop_details is None else stop_details
-        message = Message(
-            self._id, "assistant", self._model, self._content, stop_reason, stop_sequence, usage, details
-        )
-        self.body = msgspec.json.encode(message)
 
 
 def arguments(args: object) -> str:

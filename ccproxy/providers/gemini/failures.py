@@ -9,14 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from ccproxy.errors import ApiError, Reason, reason_for_status
-from ccproxy.provider import MAX_RETRY_AFTER_SECONDS, redact, retry_after, unusable
-
-MAX_ERROR_BYTES = 64 << 10  # a longer body is no error document
-MAX_MESSAGE_CHARACTERS = 2_000
+from ccproxy.provider import MAX_RETRY_AFTER_SECONDS, retry_after
+from ccproxy.providers.failures import Teller, opened, too_long
 
 _TOO_LONG = re.compile(
     r"input (?:token count|context)[^.]{0,200}exceed|exceeds the maximum number of tokens", re.IGNORECASE
@@ -57,10 +54,7 @@ class Problem(Struct, frozen=True):
 
 def problem(document: bytes) -> Problem:
     """Reads an error document. Any bytes give a Problem."""
-    try:
-        value = msgspec.json.decode(document) if len(document) <= MAX_ERROR_BYTES else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Problem()
+    value = opened(document)
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict):
@@ -101,55 +95,31 @@ class Failures:
     """Makes errors in the name of one provider."""
 
     def __init__(self, provider: str, key: str | None) -> None:
-        self._provider = provider
-        self._key = key
+        self._teller = Teller(provider, key, _KEYS, _MODEL)
 
     def answered(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         """An answer with a status that is not 200."""
-        return self._error(status, problem(body), headers).by(self._provider, status)
+        return self._error(status, problem(body), headers).by(self._teller.provider, status)
 
     def inside(self, document: bytes) -> ApiError:
         """An error in place of an answer, or of the rest of one."""
         found = problem(document)
-        return self._error(found.http_status, found, {}).by(self._provider)
+        return self._error(found.http_status, found, {}).by(self._teller.provider)
 
     def unusable_answer(self, finish: str) -> ApiError:
         """An answer that the model or the provider gave up, such as a call that is none: another try may do."""
-        message = f"provider {self._provider} gave no usable answer ({finish})"
-        return ApiError(Reason.UPSTREAM_INVALID_RESPONSE, message).by(self._provider)
+        message = f"provider {self._teller.provider} gave no usable answer ({finish})"
+        return ApiError(Reason.UPSTREAM_INVALID_RESPONSE, message).by(self._teller.provider)
 
     def _error(self, status: int, found: Problem, headers: Mapping[str, str]) -> ApiError:
-        reason = _reason(status, found)
-        should_retry = True if status >= 500 else None  # noqa: PLR2004  # the classes of HTTP
-        wait = None
-        if reason in {Reason.RATE_LIMITED, Reason.OVERLOADED}:
-            wait = retry_after(headers) or found.wait
-        return ApiError(reason, self._message(reason, status, found), retry_after=wait, should_retry=should_retry)
-
-    def _message(self, reason: Reason, status: int, found: Problem) -> str:
-        told = f": {self._clean(found.message)}" if found.message else ""
-        match reason:
-            case Reason.UPSTREAM_AUTHENTICATION_FAILED:
-                return f"provider {self._provider} refused the configured credential"
-            case Reason.BILLING:
-                return f"provider {self._provider} has no credit or quota left"
-            case Reason.RATE_LIMITED:
-                return f"provider {self._provider} limits the rate of requests{told}"
-            case Reason.OVERLOADED:
-                return f"provider {self._provider} is overloaded"
-            case Reason.INVALID_REQUEST if _TOO_LONG.search(found.message):
-                return _too_long(found.message)
-            case Reason.NOT_FOUND if model := _MODEL.search(found.message):
-                return f"model: {self._clean(model[1])}"
-            case _ if status >= 500:  # noqa: PLR2004  # the classes of HTTP: the text may hold its internals
-                return f"provider {self._provider} failed (HTTP {status})"
-            case _ if found.message:
-                return self._clean(found.message)
-            case _:
-                return unusable(self._provider, status)
-
-    def _clean(self, message: str) -> str:
-        return _KEYS.sub("[redacted]", redact(message, self._key))[:MAX_MESSAGE_CHARACTERS]
+        return self._teller.error(
+            _reason(status, found),
+            status,
+            found.message,
+            too_long=_too_long(found.message),
+            wait=retry_after(headers) or found.wait,
+            headers=headers,
+        )
 
 
 def _reason(status: int, found: Problem) -> Reason:
@@ -160,8 +130,8 @@ def _reason(status: int, found: Problem) -> Reason:
     return reason_for_status(status)
 
 
-def _too_long(message: str) -> str:
-    numbers = [each.replace(",", "") for each in _NUMBERS.findall(message) if each.strip(",")]
-    if len(numbers) != 2:  # noqa: PLR2004  # what was asked, and the most
-        return "prompt is too long"
-    return f"prompt is too long: {numbers[0]} tokens > {numbers[1]} maximum"
+def _too_long(message: str) -> str | None:
+    if not _TOO_LONG.search(message):
+        return None
+    numbers = [each for each in _NUMBERS.findall(message) if each.strip(",")]
+    return too_long(*(numbers if len(numbers) == 2 else (None, None)))  # noqa: PLR2004  # what was asked, and the most

@@ -6,30 +6,31 @@ follows them, in the order of the calls; and a part's `thoughtSignature` comes b
 """
 
 from collections.abc import Iterable
-from typing import assert_never
 
 from msgspec import UNSET, Raw, UnsetType
 
 from ccproxy.messages import (
     Base64Source,
     Block,
-    ContentSource,
     Document,
-    FileSource,
     Image,
-    RedactedThinking,
     Request,
-    SearchResult,
     Text,
-    TextSource,
     Thinking,
     ToolResult,
     ToolUse,
     Turn,
-    Unknown,
     UrlSource,
 )
-from ccproxy.providers.conversation import blocks_of, kind, opening, search_result, steps, system_blocks
+from ccproxy.providers.conversation import (
+    Parts,
+    blocks_of,
+    content_of,
+    opening,
+    results_in,
+    steps,
+    system_blocks,
+)
 from ccproxy.providers.gemini.models import family
 from ccproxy.providers.gemini.state import STAND_IN, state_of
 from ccproxy.providers.gemini.tools import upstream_name
@@ -81,7 +82,7 @@ class _Writer:
         self._contents: list[Content] = []
         self._model = model
         self._is_third = family(model).is_third
-        self._dropped = dropped
+        self._parts = _Parts(dropped)
         self._stateless = stateless
 
     def finished(self) -> list[Content]:
@@ -102,7 +103,7 @@ class _Writer:
             if turn.role == "system":
                 self._system(rest)
             elif rest:
-                self._add("user", self._parts(rest) or [Part(text=OMITTED)])
+                self._add("user", self._parts.of(rest) or [Part(text=OMITTED)])
 
     def _add(self, role: str, parts: list[Part]) -> None:
         if self._contents and self._contents[-1].role == role:
@@ -112,7 +113,7 @@ class _Writer:
 
     def _system(self, blocks: Iterable[Block]) -> None:
         """There is one system instruction: what comes later stays in its place, marked as Claude Code does it."""
-        texts = [part.text for part in self._parts(blocks) if isinstance(part.text, str)]
+        texts = [part.text for part in self._parts.of(blocks) if isinstance(part.text, str)]
         if texts:
             text = "\n\n".join(texts)
             self._add("user", [Part(text=f"<system-reminder>\n{text}\n</system-reminder>")])
@@ -134,14 +135,14 @@ class _Writer:
                     parts.append(self._call(block, waiting.pop("call", UNSET), first=not called))
                     called = True
                 case _:
-                    parts += self._parts([block])
+                    parts += self._parts.of([block])
         return parts
 
     def _thinking(self, block: Thinking, parts: list[Part]) -> dict[str, str]:
         """Returns the state that waits for a later part, by that part's kind."""
         state = None if self._stateless else state_of(block.signature, self._model)
         if state is None:
-            self._drop(block)
+            self._parts.drop(block)
             return {}
         belongs_to, signature = state
         if belongs_to == "empty":
@@ -159,11 +160,7 @@ class _Writer:
 
     def _results(self, calls: list[ToolUse], others: list[Turn]) -> set[int]:
         """Answers every call; returns the identities of the result blocks used."""
-        results: dict[str, ToolResult] = {}
-        for turn in others:
-            for block in blocks_of(turn):
-                if isinstance(block, ToolResult):
-                    results.setdefault(block.tool_use_id, block)
+        results = results_in(others)
         attached: list[Part] = []
         used = set()
         for call in calls:
@@ -179,7 +176,7 @@ class _Writer:
 
     def _response(self, name: str, result: ToolResult, attached: list[Part]) -> FunctionResponse:
         texts, inside = [], []
-        for part in self._content(result):
+        for part in self._parts.of(content_of(result)):
             data = part.inline_data
             if isinstance(part.text, str):
                 texts.append(part.text)
@@ -191,62 +188,34 @@ class _Writer:
         key = "error" if result.is_error else "output"
         return FunctionResponse(name, {key: "\n".join(texts)}, inside or UNSET)
 
-    def _content(self, result: ToolResult) -> list[Part]:
-        content = result.content or ""
-        return self._parts([Text(content)] if isinstance(content, str) else content)
 
-    def _parts(self, blocks: Iterable[Block]) -> list[Part]:
-        parts: list[Part] = []
-        for block in blocks:
-            match block:
-                case Text():
-                    parts += [Part(text=block.text)] if block.text else []
-                case Image():
-                    parts += self._media(block, block.source, _IMAGES)
-                case Document():
-                    parts += self._document(block)
-                case SearchResult():
-                    parts.append(Part(text=search_result(block)))
-                case ToolResult():  # of no call that the model made
-                    parts += [Part(text="Result of an earlier tool call:"), *self._content(block)]
-                case Thinking() | RedactedThinking() | ToolUse() | Unknown():
-                    self._drop(block)
-                case _:
-                    assert_never(block)
-        return parts
+class _Parts(Parts[Part]):
+    """The parts of a content."""
 
-    def _document(self, document: Document) -> list[Part]:
-        source = document.source
-        if document.citations is not None and document.citations.enabled:
-            self._dropped.add("messages.content.document.citations")
-        match source:
-            case TextSource():
-                return [Part(text=f"{opening(document)}{source.data}</document>")]
-            case ContentSource():
-                content = source.content
-                inner = self._parts([Text(content)] if isinstance(content, str) else content)
-                return [Part(text=opening(document)), *inner, Part(text="</document>")]
-            case Base64Source() | UrlSource() | FileSource() | Unknown():
-                media = self._media(document, source, _DOCUMENTS)
-                named = document.title or document.context
-                return [Part(text=opening(document) + "</document>"), *media] if media and named else media
-            case _:
-                assert_never(source)
+    def text(self, text: Text) -> list[Part]:
+        """See `Parts.text`."""
+        return [Part(text=text.text)] if text.text else []
 
-    def _media(
-        self,
-        block: Image | Document,
-        source: Base64Source | UrlSource | FileSource | Unknown,
-        types: frozenset[str],
-    ) -> list[Part]:
-        match source:
-            case Base64Source() if source.media_type in types:
+    def image(self, image: Image) -> list[Part]:
+        """See `Parts.image`."""
+        return self._media(image, _IMAGES)
+
+    def file(self, document: Document) -> list[Part]:
+        """See `Parts.file`."""
+        media = self._media(document, _DOCUMENTS)
+        named = document.title or document.context
+        return [Part(text=opening(document) + "</document>"), *media] if media and named else media
+
+    def orphan(self, result: ToolResult) -> list[Part]:
+        """See `Parts.orphan`."""
+        return [Part(text="Result of an earlier tool call:"), *self.of(content_of(result))]
+
+    def _media(self, block: Image | Document, types: frozenset[str]) -> list[Part]:
+        match block.source:
+            case Base64Source() as source if source.media_type in types:
                 return [Part(inline_data=Blob(source.media_type, source.data))]
-            case UrlSource() if source.url.startswith(_FETCHED):
-                return [Part(file_data=FileData(source.url))]
+            case UrlSource(url=url) if url.startswith(_FETCHED):
+                return [Part(file_data=FileData(url))]
             case _:
-                self._dropped.add(f"messages.content.{kind(block)}.{kind(source)}")
+                self.drop_source(block)
                 return []
-
-    def _drop(self, block: Block) -> None:
-        self._dropped.add(f"messages.content.{kind(block)}")

@@ -5,59 +5,19 @@ connection, and a STOP is not the end: an answer that runs code says STOP, goes 
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import StopDetails, Usage
+from ccproxy.providers.answers import CallIds, Writer, counted, decode, is_error, message_id
 from ccproxy.providers.gemini.answer import Expected, arguments, is_cut, is_failure, stop_reason, usage_of
 from ccproxy.providers.gemini.partial import PartialArguments
 from ccproxy.providers.gemini.state import Kind, carried
 from ccproxy.providers.gemini.wire import AnswerPart, Called, Candidate, Generated
-from ccproxy.providers.openai_chat.answer import CallIds, counted, decode, is_error, message_id
 from ccproxy.providers.stop_sequences import StopSequences
-
-
-class Writer(Protocol):
-    """Where an answer goes: `BlockWriter` or `Collector`."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether `finish` has been called."""
-        ...
-
-    def start(self, id: str, model: str) -> None:  # noqa: A002
-        """Begins the message."""
-        ...
-
-    def text(self, piece: str) -> None:
-        """Text goes on."""
-        ...
-
-    def thinking(self, piece: str) -> None:
-        """Thinking goes on."""
-        ...
-
-    def signature(self, signature: str) -> None:
-        """Signs the thinking and ends it."""
-        ...
-
-    def tool(self, key: int, id: str, name: str, piece: str) -> None:  # noqa: A002
-        """A call of a tool."""
-        ...
-
-    def finish(
-        self,
-        stop_reason: str,
-        usage: Usage,
-        *,
-        stop_sequence: str | None = None,
-        stop_details: StopDetails | None = None,
-    ) -> None:
-        """Ends the message."""
-        ...
 
 
 class _Pending:

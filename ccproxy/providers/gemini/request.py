@@ -7,19 +7,14 @@ Source: https://ai.google.dev/api/generate-content (read 2026-11-22). What canno
 import msgspec
 from msgspec import UNSET
 
-from ccproxy.documents import TOO_DEEP, Head, invalid
+from ccproxy.documents import Head
 from ccproxy.messages import Request
+from ccproxy.providers.caller_request import opened_late, unsayable, wanted_schema, wish
 from ccproxy.providers.gemini.history import conversation, system_parts
 from ccproxy.providers.gemini.models import family, thinking_config
 from ccproxy.providers.gemini.schema import accepted
 from ccproxy.providers.gemini.tools import functions, tool_config
 from ccproxy.providers.gemini.wire import Content, Functions, GenerateRequest, GenerationConfig, Part
-from ccproxy.providers.openai_chat.reasoning import wish
-from ccproxy.providers.openai_chat.request import wanted_schema
-
-_NULL = b"null"
-_READ = frozenset({*Request.__struct_fields__, "output_format", "speed"})
-_OF_TOOLS = ("defer_loading", "eager_input_streaming", "allowed_callers")
 
 
 def translate(
@@ -37,17 +32,9 @@ def translate(
     Raises:
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
-    dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
-    if any(b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools")):
-        dropped.add("cache_control")
-    declared = bytes(head.fields.get("tools", b""))
-    dropped |= {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
-    try:
+    dropped = unsayable(head) - {"speed"}
+    with opened_late():
         return _translate(request, head, model, dropped, old_client=old_client, stateless=stateless), dropped
-    except UnicodeDecodeError as error:
-        raise invalid("The request body is not valid JSON: it is not UTF-8") from error
-    except RecursionError as error:
-        raise invalid(TOO_DEEP) from error
 
 
 def _translate(

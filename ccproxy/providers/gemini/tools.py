@@ -4,33 +4,25 @@ Source: https://ai.google.dev/api/caching#FunctionDeclaration (read 2026-11-22):
 underscore, goes on with those, digits, dots, colons and dashes, and has 128 characters at most.
 """
 
-import hashlib
 import re
 
 from msgspec import UNSET, UnsetType
 
 from ccproxy.messages import ABSENT, Request, Tool
+from ccproxy.providers.caller_tools import defined, description_of, is_callers_own, shortened
 from ccproxy.providers.gemini.schema import accepted
 from ccproxy.providers.gemini.wire import CallingConfig, FunctionDeclaration, ToolConfig
-from ccproxy.providers.openai_chat.tools import RUN_BY_CALLER, description_of
 
+MAX_NAME = 128
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
-_KEPT = 119  # and 9 of hash: 128
 
 
 def upstream_name(name: str) -> str:
     """`name`, or where Gemini would refuse it one made from it: the same one each time."""
     if _NAME.fullmatch(name):
         return name
-    digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:8]
     made = re.sub(r"[^a-zA-Z0-9_.:-]", "_", name)
-    return (made if _NAME.match(made) else f"_{made}")[:_KEPT] + "_" + digest
-
-
-def renamed(request: Request) -> dict[str, str]:
-    """The caller's names by the names they have upstream, where these differ."""
-    names = [tool.name for tool in request.tools or () if tool.name]
-    return {upstream_name(name): name for name in names if upstream_name(name) != name}
+    return shortened(name, made if _NAME.match(made) else f"_{made}", MAX_NAME)
 
 
 def functions(tools: list[Tool], dropped: set[str]) -> list[FunctionDeclaration]:
@@ -47,15 +39,16 @@ def functions(tools: list[Tool], dropped: set[str]) -> list[FunctionDeclaration]
 
 def _function(tool: Tool, dropped: set[str]) -> FunctionDeclaration | None:
     name = upstream_name(tool.name or "")
-    if tool.type in {None, "custom"}:
+    if is_callers_own(tool):
         schema = {} if tool.input_schema == ABSENT else accepted(tool.input_schema, "tools.input_schema", dropped)
         takes_any = any(schema.get(keyword) for keyword in ("properties", "anyOf", "additionalProperties"))
         parameters = {**schema, "type": "object"} if takes_any else UNSET
         return FunctionDeclaration(name, description_of(tool), parameters)
-    for start, (description, own) in RUN_BY_CALLER.items():
-        if tool.type is not None and tool.type.startswith(start):
-            return FunctionDeclaration(name, description, accepted(own, "tools.input_schema", dropped))
-    return None
+    known = defined(tool)
+    if known is None:
+        return None
+    description, own = known
+    return FunctionDeclaration(name, description, accepted(own, "tools.input_schema", dropped))
 
 
 def tool_config(

@@ -4,9 +4,9 @@ Source: https://ai.google.dev/api/generate-content and the types of the `google-
 rule here reads are not modelled.
 """
 
-from typing import Annotated
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from ccproxy.providers.answers import Tokens
 
 # The request.
 
@@ -124,9 +124,6 @@ class GenerateRequest(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 # Answers.
-
-Tokens = Annotated[int, Meta(ge=0, le=1 << 53)]
-"""A count; beyond that it is none, and would not fit a protobuf."""
 
 
 class PartialArgument(Struct, frozen=True, rename="camel"):

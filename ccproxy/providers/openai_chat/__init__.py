@@ -2,8 +2,8 @@
 
     request    parameters           history    the conversation        tools      tools and their names
     reasoning  what models accept   answer     a whole answer          stream     a streamed one
-    failures   errors               wire       the types on the wire   body       the bytes of a stream
-    dialect    how other servers differ                            models     the list of models
+    failures   errors               wire       the types on the wire   models     the list of models
+    dialect    how other servers differ
 
 Sources: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22), types of the `openai` SDK 3.54.
 """
@@ -15,18 +15,20 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from ccproxy import __version__
 from ccproxy.call import Call, Target
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError, Reason
 from ccproxy.provider import Answer, ModelPage, UpstreamRequest, printable, refuse_thread
+from ccproxy.providers.caller_request import is_old_client, read
+from ccproxy.providers.caller_tools import renamed
+from ccproxy.providers.headers import to_send
 from ccproxy.providers.openai_chat import answer, models
 from ccproxy.providers.openai_chat.answer import Expected
 from ccproxy.providers.openai_chat.dialect import COMPATIBLE, OPENAI, Dialect
 from ccproxy.providers.openai_chat.failures import Failures
-from ccproxy.providers.openai_chat.request import OLD_VERSION, read, translate
+from ccproxy.providers.openai_chat.request import translate
 from ccproxy.providers.openai_chat.stream import ChatStream
-from ccproxy.providers.openai_chat.tools import renamed
+from ccproxy.providers.openai_chat.tools import upstream_name
 
 __all__ = ["COMPATIBLE", "OPENAI", "ChatExchange", "ChatStream", "Dialect", "OpenAIChat"]
 
@@ -68,30 +70,22 @@ class OpenAIChat:
         """Prepares one attempt; see `Provider.exchange`."""
         refuse_thread(head)
         request = read(call, head, target)
-        old_client = OLD_VERSION in call.headers.get("anthropic-version", ())
+        old_client = is_old_client(call)
         session = printable(next(iter(call.headers.get("x-claude-code-session-id", ())), ""))[:MAX_SESSION]
         model, dialect = target.model, self.dialect
         body, dropped = translate(request, head, model, dialect, old_client=old_client, session=session)
         sent = self.post("/chat/completions", body, stream=head.stream)
         thoughts = partial(dialect.thoughts, model)
-        want = answer.expected(request, head.model, renamed(request), self.failures, thoughts)
+        want = answer.expected(request, head.model, renamed(request, upstream_name), self.failures, thoughts)
         return ChatExchange(sent, tuple(sorted(dropped)), want, dialect.yields)
 
     def post(self, path: str, body: Struct, *, stream: bool) -> UpstreamRequest:
         """A request to one of the server's paths."""
-        accept = "text/event-stream" if stream else "application/json"
-        return UpstreamRequest("POST", self._url + path, self._headers(accept), msgspec.json.encode(body))
+        return UpstreamRequest("POST", self._url + path, self._headers(stream=stream), msgspec.json.encode(body))
 
-    def _headers(self, accept: str) -> dict[str, str]:
-        headers = {
-            "accept": accept,
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-            "user-agent": f"ccproxy/{__version__}",
-        }
-        if self._key is not None:
-            headers["authorization"] = f"Bearer {self._key}"
-        return headers
+    def _headers(self, *, stream: bool = False) -> dict[str, str]:
+        key = {} if self._key is None else {"authorization": f"Bearer {self._key}"}
+        return {**to_send(stream=stream), **key}
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         """What a status that is not 200 means; see `Provider.error`."""
@@ -120,7 +114,7 @@ class OpenAIChat:
 
     def models_request(self) -> UpstreamRequest:
         """Asks for all models."""
-        return UpstreamRequest("GET", self._url + "/models", self._headers("application/json"))
+        return UpstreamRequest("GET", self._url + "/models", self._headers())
 
     def models(self, body: bytes) -> ModelPage:
         """Reads the answer to `models_request`; it has no pages."""

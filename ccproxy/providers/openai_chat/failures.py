@@ -1,23 +1,18 @@
 """What goes wrong upstream, as the caller is to see it.
 
 Source: https://platform.openai.com/docs/guides/error-codes; compatible servers' shapes from recorded answers.
-Claude Code compacts a conversation when it reads "prompt is too long", so every provider's word for that becomes
-Anthropic's. A message of the provider is passed on only where it helps to mend the request.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from ccproxy.errors import ApiError, Reason, reason_for_status
-from ccproxy.provider import MAX_RETRY_AFTER_SECONDS, printable, redact, retry_after, unusable
-
-MAX_ERROR_BYTES = 64 << 10  # a longer body is no error document
-MAX_MESSAGE_CHARACTERS = 2_000
+from ccproxy.errors import ApiError, Reason, UpstreamProtocolError, reason_for_status
+from ccproxy.provider import printable
+from ccproxy.providers.failures import Teller, opened, too_long
+from ccproxy.providers.headers import wait_seconds
 
 _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _TOO_LONG = re.compile(
@@ -70,10 +65,7 @@ class Problem(Struct, frozen=True):
 
 def problem(document: bytes) -> Problem:
     """Reads an error document: `{"error": {…}}`, or the inner object, or a text. Any bytes give a Problem."""
-    try:
-        value = msgspec.json.decode(document) if len(document) <= MAX_ERROR_BYTES else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Problem()
+    value = opened(document)
     if isinstance(value, dict):
         value = value.get("error") or value
     if isinstance(value, str):
@@ -112,8 +104,7 @@ class Failures:
         diagnose: Callable[[int, Problem], tuple[int, Problem]] = as_told,
         request_id: str = "x-request-id",
     ) -> None:
-        self._provider = provider
-        self._key = key
+        self._teller = Teller(provider, key, _SECRETS, _MODEL)
         self._diagnose = diagnose
         self._request_id = request_id
 
@@ -121,54 +112,34 @@ class Failures:
         """An answer with a status that is not 200."""
         request_id = printable(headers.get(self._request_id, "")) or None
         meant, found = self._diagnose(status, problem(body))
-        return self._error(meant, found, headers).by(self._provider, status, request_id)
+        return self._error(meant, found, headers).by(self._teller.provider, status, request_id)
 
     def inside(self, document: bytes) -> ApiError:
         """An error in place of an answer, or of the rest of one."""
         found = problem(document)
         meant, found = self._diagnose(found.status, found)
-        return self._error(meant, found, {}).by(self._provider)
+        return self._error(meant, found, {}).by(self._teller.provider)
 
     def overloaded(self) -> ApiError:
         """An answer given up for lack of room."""
-        return ApiError(Reason.OVERLOADED, f"provider {self._provider} is overloaded").by(self._provider)
+        name = self._teller.provider
+        return ApiError(Reason.OVERLOADED, f"provider {name} is overloaded").by(name)
+
+    def in_place_of_stream(self, document: bytes) -> Exception:
+        """A document where a stream was due: servers answer so where they refuse with status 200."""
+        if problem(document).message:
+            return self.inside(document)
+        return UpstreamProtocolError("the answer is no stream")
 
     def _error(self, status: int, found: Problem, headers: Mapping[str, str]) -> ApiError:
-        reason = _reason(status, found)
-        retry = headers.get("x-should-retry")
-        should_retry = retry == "true" if retry is not None else None
-        if should_retry is None and status >= 500:  # noqa: PLR2004  # the classes of HTTP
-            should_retry = True
-        if reason in {Reason.BILLING, Reason.UPSTREAM_AUTHENTICATION_FAILED}:
-            should_retry = False
-        wait = wait_seconds(headers) if reason in {Reason.RATE_LIMITED, Reason.OVERLOADED} else None
-        return ApiError(reason, self._message(reason, status, found), retry_after=wait, should_retry=should_retry)
-
-    def _message(self, reason: Reason, status: int, found: Problem) -> str:
-        told = f": {self._clean(found.message)}" if found.message else ""
-        match reason:
-            case Reason.UPSTREAM_AUTHENTICATION_FAILED:
-                return f"provider {self._provider} refused the configured credential"
-            case Reason.BILLING:
-                return f"provider {self._provider} has no credit or quota left"
-            case Reason.RATE_LIMITED:
-                return f"provider {self._provider} limits the rate of requests{told}"
-            case Reason.OVERLOADED:
-                return f"provider {self._provider} is overloaded"
-            case Reason.INVALID_REQUEST if _is_too_long(found):
-                return _too_long(found.message)
-            case Reason.NOT_FOUND if model := _MODEL.search(found.message):
-                return f"model: {self._clean(model[1])}"
-            case _ if status >= 500:  # noqa: PLR2004  # the classes of HTTP: the text may hold its internals
-                return f"provider {self._provider} failed (HTTP {status})"
-            case _ if found.message:
-                return self._clean(found.message)
-            case _:
-                return unusable(self._provider, status)
-
-    def _clean(self, message: str) -> str:
-        message = redact(message, self._key)
-        return _SECRETS.sub("[redacted]", message)[:MAX_MESSAGE_CHARACTERS]
+        return self._teller.error(
+            _reason(status, found),
+            status,
+            found.message,
+            too_long=_too_long(found),
+            wait=wait_seconds(headers),
+            headers=headers,
+        )
 
 
 def _reason(status: int, found: Problem) -> Reason:
@@ -181,52 +152,8 @@ def _reason(status: int, found: Problem) -> Reason:
     return reason_for_status(status)
 
 
-def _is_too_long(found: Problem) -> bool:
-    return found.code == "context_length_exceeded" or _TOO_LONG.search(found.message) is not None
-
-
-def _too_long(message: str) -> str:
-    asked, most = _ASKED.search(message), _MOST.search(message)
-    if asked is None or most is None:
-        return "prompt is too long"
-    return f"prompt is too long: {_plain(asked[1])} tokens > {_plain(most[1])} maximum"
-
-
-def _plain(number: str) -> str:
-    return number.replace(",", "")
-
-
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
-_UNIT_SECONDS = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
-
-
-def wait_seconds(headers: Mapping[str, str]) -> int | None:
-    """Whole seconds until another try makes sense, 1 to an hour; None where no header tells.
-
-    OpenAI names the time until each of its limits is whole again; what counts is the one that is used up.
-    """
-    named = retry_after(headers)
-    if named is not None:
-        return named
-    milliseconds = headers.get("retry-after-ms", "")
-    if milliseconds.isdecimal():
-        return _bounded(int(milliseconds) / 1000)
-    resets = {kind: seconds_of(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in ("requests", "tokens")}
-    used_up = [kind for kind in resets if headers.get(f"x-ratelimit-remaining-{kind}") == "0"]
-    waits = [wait for kind in used_up or resets if (wait := resets[kind]) is not None]
-    return _bounded(max(waits)) if waits else None
-
-
-def seconds_of(duration: str) -> float | None:
-    """A duration as OpenAI writes it (`12ms`, `6m0s`, `1s`) in seconds."""
-    match = _DURATION.fullmatch(duration)
-    if match is None or not any(match.groups()):
+def _too_long(found: Problem) -> str | None:
+    if found.code != "context_length_exceeded" and not _TOO_LONG.search(found.message):
         return None
-    try:
-        return sum(float(n) * unit for n, unit in zip(match.groups("0"), _UNIT_SECONDS, strict=True))
-    except ValueError:  # 1.2.3s
-        return None
-
-
-def _bounded(seconds: float) -> int:
-    return max(1, math.ceil(min(seconds, MAX_RETRY_AFTER_SECONDS)))
+    asked, most = _ASKED.search(found.message), _MOST.search(found.message)
+    return too_long(asked and asked[1], most and most[1])

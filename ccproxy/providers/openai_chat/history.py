@@ -16,15 +16,12 @@ from msgspec import UNSET
 from ccproxy.messages import (
     Base64Source,
     Block,
-    ContentSource,
     Document,
     FileSource,
     Image,
     RedactedThinking,
     Request,
-    SearchResult,
     Text,
-    TextSource,
     Thinking,
     ToolResult,
     ToolUse,
@@ -32,7 +29,17 @@ from ccproxy.messages import (
     Unknown,
     UrlSource,
 )
-from ccproxy.providers.conversation import blocks_of, kind, opening, search_result, steps, system_blocks
+from ccproxy.providers.conversation import (
+    Parts,
+    blocks_of,
+    content_of,
+    data_url,
+    kind,
+    pdf_name,
+    results_in,
+    steps,
+    system_blocks,
+)
 from ccproxy.providers.openai_chat.dialect import Dialect, kept
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_chat.wire import (
@@ -82,7 +89,7 @@ class _Writer:
         self._role = role
         self._model = model
         self._dialect = dialect
-        self._dropped = dropped
+        self._parts = _Parts(dialect, dropped)
 
     def system(self, blocks: Iterable[Block]) -> None:
         content = self._said(blocks)
@@ -97,7 +104,7 @@ class _Writer:
         )
         recalled, lost = self._dialect.recall(thoughts, self._model)
         for thought in lost:
-            self._drop(thought)
+            self._parts.drop(thought)
         if calls:
             self.messages.append(
                 ChatMessage("assistant", content, tool_calls=[_call(call) for call in calls], **recalled)
@@ -110,15 +117,11 @@ class _Writer:
             if turn.role == "system":
                 self.system(rest)
             elif rest:
-                self._user(self._parts(rest) or [TextPart(OMITTED)])
+                self._user(self._parts.of(rest) or [TextPart(OMITTED)])
 
     def _results(self, calls: list[ToolUse], others: list[Turn]) -> set[int]:
         """Answers every call; returns the identities of the result blocks used."""
-        results: dict[str, ToolResult] = {}
-        for turn in others:
-            for block in blocks_of(turn):
-                if isinstance(block, ToolResult):
-                    results.setdefault(block.tool_use_id, block)
+        results = results_in(others)
         attached: list[Part] = []
         used = set()
         for call in calls:
@@ -127,7 +130,7 @@ class _Writer:
                 content: str | list[Part] = INTERRUPTED
             else:
                 used.add(id(result))
-                content = self._result(result, attached)
+                content = self._parts.result(result, attached)
                 if kept(result.cache_control, self._dialect):
                     content = [TextPart(content, result.cache_control)]
             self.messages.append(ChatMessage("tool", content, tool_call_id=call_id(call.id)))
@@ -146,24 +149,69 @@ class _Writer:
         parts: list[Part] = []
         for block in blocks:
             if isinstance(block, Text):
-                parts += self._part(block)
+                parts += self._parts.text(block)
             else:
-                self._drop(block)
+                self._parts.drop(block)
         texts = [part for part in parts if isinstance(part, TextPart)]
         if any(part.cache_control is not UNSET for part in texts):
             return parts
         return "\n\n".join(part.text for part in texts)
 
-    def _part(self, block: Text) -> list[Part]:
-        """A text as a part; an empty one is none."""
-        if not block.text:
-            return []
-        return [TextPart(block.text, block.cache_control if kept(block.cache_control, self._dialect) else UNSET)]
 
-    def _result(self, result: ToolResult, attached: list[Part]) -> str:
-        content = result.content or ""
+class _Parts(Parts[Part]):
+    """The parts of a message."""
+
+    def __init__(self, dialect: Dialect, dropped: set[str]) -> None:
+        super().__init__(dropped)
+        self._dialect = dialect
+
+    def text(self, text: Text) -> list[Part]:
+        """See `Parts.text`; it keeps its `cache_control` where the server knows that."""
+        if not text.text:
+            return []
+        return [TextPart(text.text, text.cache_control if kept(text.cache_control, self._dialect) else UNSET)]
+
+    def image(self, image: Image) -> list[Part]:
+        """See `Parts.image`."""
+        source = image.source
+        match source:
+            case _ if self._dialect.only_text:
+                return self._omitted(image)
+            case Base64Source():
+                return [ImagePart(ImageUrl(data_url(source)))]
+            case UrlSource():
+                return [ImagePart(ImageUrl(source.url))]
+            case FileSource() | Unknown():
+                self.drop_source(image)
+                return []
+            case _:
+                assert_never(source)
+
+    def file(self, document: Document) -> list[Part]:
+        """See `Parts.file`."""
+        if self._dialect.only_text:
+            return self._omitted(document)
+        match document.source:
+            case Base64Source(media_type="application/pdf") as source:
+                if document.context:
+                    self.dropped.add("messages.content.document.context")
+                return [FilePart(File(pdf_name(document), data_url(source)))]
+            case UrlSource(url=url) if self._dialect.file_urls:
+                return [FilePart(File(document.title or "document.pdf", url))]
+            case _:
+                self.drop_source(document)
+                return []
+
+    def orphan(self, result: ToolResult) -> list[Part]:
+        """See `Parts.orphan`."""
+        attached: list[Part] = []
+        text = f"Result of an earlier tool call: {self.result(result, attached)}"
+        return [TextPart(text), *attached]
+
+    def result(self, result: ToolResult, attached: list[Part]) -> str:
+        """A result as text; `attached` gets what else it holds."""
         texts = []
-        for part in self._parts([Text(content)] if isinstance(content, str) else content):
+        for part in self.of(content_of(result)):
             if isinstance(part, TextPart):
                 texts.append(part.text)
             else:
@@ -172,74 +220,9 @@ class _Writer:
         text = "\n".join(texts) or NO_OUTPUT
         return f"Error: {text}" if result.is_error else text
 
-    def _parts(self, blocks: Iterable[Block]) -> list[Part]:
-        parts: list[Part] = []
-        for block in blocks:
-            match block:
-                case Text():
-                    parts += self._part(block)
-                case Image() | Document() if self._dialect.only_text and not _is_text(block):
-                    self._drop(block)
-                    parts.append(TextPart(f"[{kind(block)} omitted: this model takes text only]"))
-                case Image():
-                    parts += self._image(block)
-                case Document():
-                    parts += self._document(block)
-                case SearchResult():
-                    parts.append(TextPart(search_result(block)))
-                case ToolResult():  # of no call that the model made
-                    orphan: list[Part] = []
-                    text = f"Result of an earlier tool call: {self._result(block, orphan)}"
-                    parts += [TextPart(text), *orphan]
-                case Thinking() | RedactedThinking() | ToolUse() | Unknown():
-                    self._drop(block)
-                case _:
-                    assert_never(block)
-        return parts
-
-    def _image(self, image: Image) -> list[Part]:
-        source = image.source
-        match source:
-            case Base64Source():
-                return [ImagePart(ImageUrl(f"data:{source.media_type};base64,{source.data}"))]
-            case UrlSource():
-                return [ImagePart(ImageUrl(source.url))]
-            case FileSource() | Unknown():
-                self._dropped.add(f"messages.content.image.{kind(source)}")
-                return []
-            case _:
-                assert_never(source)
-
-    def _document(self, document: Document) -> list[Part]:
-        source = document.source
-        if document.citations is not None and document.citations.enabled:
-            self._dropped.add("messages.content.document.citations")
-        match source:
-            case TextSource():
-                return [TextPart(f"{opening(document)}{source.data}</document>")]
-            case ContentSource():
-                content = source.content
-                inner = self._parts([Text(content)] if isinstance(content, str) else content)
-                return [TextPart(opening(document)), *inner, TextPart("</document>")]
-            case Base64Source(media_type="application/pdf"):
-                if document.context:
-                    self._dropped.add("messages.content.document.context")
-                name = (document.title or "document").removesuffix(".pdf") + ".pdf"
-                return [FilePart(File(name, f"data:application/pdf;base64,{source.data}"))]
-            case UrlSource() if self._dialect.file_urls:
-                return [FilePart(File(document.title or "document.pdf", source.url))]
-            case Base64Source() | UrlSource() | FileSource() | Unknown():
-                self._dropped.add(f"messages.content.document.{kind(source)}")
-                return []
-            case _:
-                assert_never(source)
-
-    def _drop(self, block: Block) -> None:
-        self._dropped.add(f"messages.content.{kind(block)}")
-
-
-def _is_text(block: Image | Document) -> bool:
-    return isinstance(block.source, TextSource | ContentSource)
+    def _omitted(self, block: Image | Document) -> list[Part]:
+        self.drop(block)
+        return [TextPart(f"[{kind(block)} omitted: this model takes text only]")]
 
 
 def _call(call: ToolUse) -> Call:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ccproxy.provider import UNKNOWN_DATE, Model
-from ccproxy.providers.openai_chat.answer import decode
+from ccproxy.providers.answers import decode
 
 WHAT = "the list of models"
 YEAR_10000 = 253_402_300_800  # Unix time; RFC 3339 ends there

@@ -12,8 +12,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ccproxy.messages import Request
-
 
 class Family(Struct, frozen=True):
     """A family of reasoning models.
@@ -57,31 +55,6 @@ def family(model: str) -> Family | None:
     if version == (5, 4):
         return Family("none", "xhigh", reasons=False, with_tools="absent")
     return Family("none", "xhigh", reasons=True, with_tools="none")
-
-
-def wish(request: Request, *, old_client: bool) -> str | None:
-    """The effort the caller wishes: "none", one of Anthropic's, or None for the model's own default.
-
-    Args:
-        request: The caller's request.
-        old_client: Whether the caller speaks API version 2023-06-01, where silence means no thinking.
-    """
-    thinking, effort = request.thinking, request.output_config and request.output_config.effort
-    if thinking is not None and thinking.type in {"disabled", "between_tools"}:
-        return "none"
-    if effort:
-        return effort
-    if thinking is None:
-        return "none" if old_client else None
-    return _effort_of_budget(thinking.budget_tokens) if thinking.type == "enabled" else None
-
-
-def _effort_of_budget(tokens: int | None) -> str:
-    """Anthropic's budgets start at 1,024 tokens; the steps are judgement."""
-    for effort, below in (("low", 2_000), ("medium", 8_000), ("high", 24_000)):
-        if (tokens or 0) < below:
-            return effort
-    return "xhigh"
 
 
 def effort(kin: Family, wished: str | None, *, tools: bool) -> str | None:

@@ -1,18 +1,18 @@
 """The request: Anthropic's parameters as Chat Completions parameters.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create (read 2026-11-22). What cannot be said is named
-by its path in `dropped`; a 400 is for what would change the answer's shape without anyone noticing (prefill).
+by its path in `dropped`.
 """
 
 import hashlib
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw
 
-from ccproxy.call import Call, Target
-from ccproxy.documents import TOO_DEEP, Head, decode_request, invalid, replace_members
-from ccproxy.messages import ABSENT, Request
+from ccproxy.documents import Head
+from ccproxy.messages import Request
+from ccproxy.providers.caller_request import opened_late, unsayable, wanted_schema, wish
 from ccproxy.providers.openai_chat import reasoning
 from ccproxy.providers.openai_chat.dialect import Asked, Dialect
 from ccproxy.providers.openai_chat.history import conversation
@@ -27,33 +27,6 @@ from ccproxy.providers.openai_chat.wire import (
     StreamOptions,
 )
 
-OLD_VERSION = "2023-06-01"  # of the Anthropic API: there, silence about thinking means none
-
-PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
-
-_NULL = b"null"
-_ROLES = ("user", "assistant", "system")
-_READ = frozenset({*Request.__struct_fields__, "output_format"})
-_OF_TOOLS = ("defer_loading", "eager_input_streaming", "allowed_callers")
-
-
-def read(call: Call, head: Head, target: Target) -> Request:
-    """The typed request, with the route's parameters where the caller is silent.
-
-    Raises:
-        ApiError: INVALID_REQUEST, where it does not fit.
-    """
-    silent = target.silent(head)
-    request = decode_request(replace_members(head.fields, silent) if silent else call.body)
-    if not request.messages:
-        raise invalid("messages: at least one message is required")
-    for index, turn in enumerate(request.messages):
-        if turn.role not in _ROLES:
-            raise invalid(f"messages.{index}.role: Input should be 'user', 'assistant' or 'system'")
-    if request.messages[-1].role == "assistant":
-        raise invalid(PREFILL)
-    return request
-
 
 def translate(
     request: Request, head: Head, model: str, dialect: Dialect, *, old_client: bool, session: str = ""
@@ -64,25 +37,11 @@ def translate(
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
     dropped = unsayable(head, says_cache_control=dialect.cache_control)
-    try:
+    with opened_late():
         sent = _translate(request, head, model, dialect, dropped, old_client=old_client)
-    except UnicodeDecodeError as error:
-        raise invalid("The request body is not valid JSON: it is not UTF-8") from error
-    except RecursionError as error:
-        raise invalid(TOO_DEEP) from error
     if dialect.session and session:
         sent = msgspec.structs.replace(sent, **{dialect.session: session})
     return sent, dropped
-
-
-def unsayable(head: Head, *, says_cache_control: bool = False) -> set[str]:
-    """The paths of what the wires of this kind have no word for."""
-    dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
-    cached = (b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools"))
-    if not says_cache_control and any(cached):
-        dropped.add("cache_control")
-    declared = bytes(head.fields.get("tools", b""))
-    return dropped | {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
 
 
 def _translate(
@@ -94,7 +53,7 @@ def _translate(
     functions = function_tools(request.tools or [], dialect, dropped)
     wanted = wanted_schema(request, head, dropped)
     schema = None if wanted is None else wanted.schema
-    wished = reasoning.wish(request, old_client=old_client)
+    wished = wish(request, old_client=old_client)
     asked = Asked(request, model, messages, wished, bool(functions), schema is not None)
     effort = dialect.thinking(asked, dropped)
     members: dict[str, Any] = {
@@ -170,40 +129,6 @@ def extras(request: Request, dialect: Dialect, dropped: set[str]) -> dict[str, A
         else:
             dropped.add("service_tier")
     return members
-
-
-class _Format(Struct, frozen=True):
-    type: str
-    schema: Raw
-
-
-class WantedSchema(Struct, frozen=True):
-    """The schema of structured output, and where it stands in the request."""
-
-    schema: Raw
-    path: str
-
-
-def wanted_schema(request: Request, head: Head, dropped: set[str]) -> WantedSchema | None:
-    """Structured output; `output_format` is its older, top-level name.
-
-    Raises:
-        ApiError: INVALID_REQUEST, where it is no format.
-    """
-    raw = ABSENT if request.output_config is None else request.output_config.format
-    path = "output_config.format"
-    if bytes(raw) in {b"", _NULL}:
-        raw, path = head.fields.get("output_format", ABSENT), "output_format"
-    if bytes(raw) in {b"", _NULL}:
-        return None
-    try:
-        format = msgspec.json.decode(raw, type=_Format)  # noqa: A001  # Anthropic's word
-    except msgspec.DecodeError as error:
-        raise invalid(f"{path}: a type and a schema are required") from error
-    if format.type != "json_schema":
-        dropped.add(path)
-        return None
-    return WantedSchema(format.schema, f"{path}.schema")
 
 
 def _told(messages: list[ChatMessage], schema: Raw) -> list[ChatMessage]:

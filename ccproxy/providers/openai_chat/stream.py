@@ -11,31 +11,23 @@ from msgspec import UNSET
 from ccproxy import sse
 from ccproxy.blocks import BlockWriter
 from ccproxy.errors import UpstreamProtocolError
-from ccproxy.messages import StopDetails, Usage, encode_events
-from ccproxy.providers.openai_chat.answer import (
-    CallIds,
-    Expected,
-    counted,
-    finish_of,
-    is_error,
-    message_id,
-    stop_reason,
-    usage_of,
-)
-from ccproxy.providers.openai_chat.body import Body
+from ccproxy.messages import StopDetails, Usage
+from ccproxy.providers.answers import CallIds, counted, is_error, message_id
+from ccproxy.providers.openai_chat.answer import Expected, finish_of, stop_reason, usage_of
 from ccproxy.providers.openai_chat.wire import CallPiece, Chunk, Delta, StreamChoice
 from ccproxy.providers.stop_sequences import StopSequences
+from ccproxy.providers.streams import Body, WrittenStream
 
 _chunk = msgspec.json.Decoder(Chunk)
 
 
-class ChatStream:
+class ChatStream(WrittenStream):
     """One streamed answer; see `Stream`."""
 
     def __init__(self, want: Expected) -> None:
+        super().__init__(BlockWriter(want.names))
         self._want = want
-        self._body = Body(want.failures)
-        self._writer = BlockWriter(want.names)
+        self._body = Body()
         self._stops = StopSequences(want.stop_sequences)
         self._begun = False
         self._ids = CallIds("")
@@ -46,27 +38,14 @@ class ChatStream:
         self._refused = False
         self.usage = Usage()
 
-    @property
-    def has_content(self) -> bool:
-        """Whether content has begun, or the answer is whole without any."""
-        return self._writer.has_content or self._writer.finished
-
-    @property
-    def finished(self) -> bool:
-        """Whether the last event has been written: nothing more is to be read."""
-        return self._writer.finished
-
-    def take(self) -> bytes:
-        """Returns the frames written since the last call."""
-        events = self._writer.take()
-        return encode_events(events) if events else b""
-
     def feed(self, chunk: bytes) -> None:
         """Takes bytes cut anywhere; see `Stream.feed`."""
         self._read(self._body.feed(chunk))
 
     def close(self) -> None:
         """Takes note that the upstream has ended; see `Stream.close`."""
+        if self._body.document is not None:
+            raise self._want.failures.in_place_of_stream(self._body.document)
         self._read(self._body.close())
         if self._writer.finished:
             return

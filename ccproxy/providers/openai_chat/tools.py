@@ -1,11 +1,9 @@
 """Tools: Anthropic's definitions and choices as function tools, and names that OpenAI accepts.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/create (`tools`; a name is 1 to 64 of a-z, A-Z, 0-9, _
-and -), /docs/guides/structured-outputs (what `strict` demands of a schema), and for the schemas of the tools that
-Anthropic defines and the caller runs https://platform.claude.com/docs/en/agents-and-tools/tool-use.
+and -), /docs/guides/structured-outputs (what `strict` demands of a schema).
 """
 
-import hashlib
 import re
 from typing import Any
 
@@ -14,55 +12,22 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ccproxy.documents import check_budget
 from ccproxy.errors import ApiError
-from ccproxy.messages import ABSENT, Request, Tool, ToolChoice
+from ccproxy.messages import ABSENT, Tool, ToolChoice
+from ccproxy.providers.caller_tools import defined, description_of, is_callers_own, plain, shortened
 from ccproxy.providers.openai_chat.dialect import Dialect, kept
 from ccproxy.providers.openai_chat.wire import Function, FunctionTool
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_KEPT = 55  # and 9 of hash: 64
+MAX_NAME = 64
+_NAME = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_NAME}}}")
 
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
-
-_PATH = '"path":{"type":"string"}'
-_BASH = Raw(
-    b'{"type":"object","properties":{"command":{"type":"string","description":"The command to run."},'
-    b'"restart":{"type":"boolean","description":"Restarts the shell instead."}}}'
-)
-_EDITING = (
-    f'{_PATH},"file_text":{{"type":"string"}},"old_str":{{"type":"string"}},"new_str":{{"type":"string"}},'
-    '"insert_line":{"type":"integer"},"insert_text":{"type":"string"},'
-    '"view_range":{"type":"array","items":{"type":"integer"}}'
-)
-_EDITOR = Raw(
-    '{"type":"object","properties":{"command":{"type":"string",'
-    f'"enum":["view","create","str_replace","insert","undo_edit"]}},{_EDITING}}},'
-    '"required":["command","path"]}'
-)
-_MEMORY = Raw(
-    '{"type":"object","properties":{"command":{"type":"string",'
-    f'"enum":["view","create","str_replace","insert","delete","rename"]}},{_EDITING},'
-    '"old_path":{"type":"string"},"new_path":{"type":"string"}},"required":["command"]}'
-)
-RUN_BY_CALLER = {
-    "bash_": ("Runs a command in a persistent shell.", _BASH),
-    "text_editor_": ("Views, creates and edits files. Paths are absolute; lines count from 1.", _EDITOR),
-    "memory_": ("Keeps notes as files below /memories, for later conversations.", _MEMORY),
-}
-"""Tools by the start of their type: what they do and what they take. The caller runs them, whoever asks."""
 
 
 def upstream_name(name: str) -> str:
     """`name`, or where OpenAI would refuse it one made from it: the same one each time."""
     if _NAME.fullmatch(name):
         return name
-    digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:8]
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:_KEPT] + "_" + digest
-
-
-def renamed(request: Request) -> dict[str, str]:
-    """The caller's names by the names they have upstream, where these differ."""
-    names = [tool.name for tool in request.tools or () if tool.name]
-    return {upstream_name(name): name for name in names if upstream_name(name) != name}
+    return shortened(name, plain(name), MAX_NAME)
 
 
 def function_tools(tools: list[Tool], dialect: Dialect, dropped: set[str]) -> list[FunctionTool]:
@@ -80,21 +45,11 @@ def function_tools(tools: list[Tool], dialect: Dialect, dropped: set[str]) -> li
 
 def _function(tool: Tool, dialect: Dialect, dropped: set[str]) -> Function | None:
     name = upstream_name(tool.name or "")
-    if tool.type in {None, "custom"}:
+    if is_callers_own(tool):
         schema = _NO_PARAMETERS if tool.input_schema == ABSENT else tool.input_schema
         return Function(name, description_of(tool), schema, _strict(tool, dialect, dropped))
-    for start, (description, schema) in RUN_BY_CALLER.items():
-        if tool.type is not None and tool.type.startswith(start):
-            return Function(name, description, schema)
-    return None
-
-
-def description_of(tool: Tool) -> str | UnsetType:
-    """What the tool does, with its examples."""
-    text = tool.description or ""
-    if bytes(tool.input_examples) not in {b"", b"null", b"[]"}:
-        text += f"\n\nExamples: {bytes(tool.input_examples).decode()}"
-    return text.strip() or UNSET
+    known = defined(tool)
+    return None if known is None else Function(name, *known)
 
 
 def _strict(tool: Tool, dialect: Dialect, dropped: set[str]) -> bool | UnsetType:

@@ -4,9 +4,11 @@ Source: https://platform.openai.com/docs/api-reference/chat and the types of the
 rule here reads are not modelled; `reasoning_content` and `reasoning` are what compatible servers call thinking.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from ccproxy.providers.answers import Tokens
 
 # The request.
 
@@ -138,9 +140,6 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 # Answers.
-
-Tokens = Annotated[int, Meta(ge=0, le=1 << 53)]
-"""A count; beyond that it is none, and would not fit a protobuf."""
 
 
 class PromptDetails(Struct, frozen=True):

@@ -16,10 +16,11 @@ from ccproxy.call import Call, Target
 from ccproxy.documents import Head, replace_members
 from ccproxy.errors import ApiError, Reason
 from ccproxy.provider import Answer, UpstreamRequest, refuse_thread
+from ccproxy.providers.answers import decode
+from ccproxy.providers.caller_request import is_old_client, read, shows_thinking
+from ccproxy.providers.caller_tools import renamed
 from ccproxy.providers.openai_chat import OpenAIChat
-from ccproxy.providers.openai_chat.answer import decode
-from ccproxy.providers.openai_chat.request import OLD_VERSION, read
-from ccproxy.providers.openai_chat.tools import renamed
+from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_responses import answer
 from ccproxy.providers.openai_responses.answer import Expected
 from ccproxy.providers.openai_responses.items import without_reasoning
@@ -27,7 +28,6 @@ from ccproxy.providers.openai_responses.request import (
     SESSION_HEADER,
     carries,
     countable,
-    shows_thinking,
     translate,
 )
 from ccproxy.providers.openai_responses.stream import ResponsesStream
@@ -49,7 +49,7 @@ class OpenAIResponses:
         """Prepares one attempt; see `Provider.exchange`."""
         refuse_thread(head)
         request = read(call, head, target)
-        old_client = OLD_VERSION in call.headers.get("anthropic-version", ())
+        old_client = is_old_client(call)
         session = "".join(call.headers.get(SESSION_HEADER, ())[:1])
         body, dropped = translate(
             request, head, target.model, self._server.dialect, old_client=old_client, session=session
@@ -57,7 +57,7 @@ class OpenAIResponses:
         want = Expected(
             head.model,
             target.model,
-            renamed(request),
+            renamed(request, upstream_name),
             tuple(request.stop_sequences or ()),
             shows_thinking(request),
             carries(request, old_client=old_client),
@@ -69,7 +69,7 @@ class OpenAIResponses:
         """Asks for the number of input tokens; see `Provider.count_request`."""
         counted = msgspec.structs.replace(call, body=replace_members(head.fields, {"max_tokens": 1}), _head=None)
         request = read(counted, counted.head(), target)
-        old_client = OLD_VERSION in call.headers.get("anthropic-version", ())
+        old_client = is_old_client(call)
         body, _ = translate(request, head, target.model, self._server.dialect, old_client=old_client)
         return self._server.post("/responses/input_tokens", countable(body), stream=False)
 

@@ -7,21 +7,13 @@ items is kept; items of tools that the provider runs are never asked for and not
 from collections.abc import Mapping
 from typing import assert_never
 
-import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from ccproxy.errors import UpstreamProtocolError
-from ccproxy.messages import EMPTY_OBJECT, Message, StopDetails, Text, Thinking, ToolUse, Usage
+from ccproxy.messages import StopDetails, Usage
 from ccproxy.provider import Answer
-from ccproxy.providers.openai_chat.answer import (
-    CallIds,
-    counted,
-    decode,
-    is_error,
-    is_object,
-    message_id,
-    usage_of,
-)
+from ccproxy.providers.answers import CallIds, Collector, counted, decode, is_error, is_object, message_id
+from ccproxy.providers.openai_chat.answer import usage_of
 from ccproxy.providers.openai_chat.failures import Failures
 from ccproxy.providers.openai_chat.wire import ChatUsage, CompletionDetails, PromptDetails
 from ccproxy.providers.openai_responses.items import signature
@@ -83,33 +75,31 @@ def read(body: bytes, want: Expected) -> Answer:
     response = decode(body, Response, "the answer")
     require_ended(response, body, want)
     usage = usage_in(response.usage)
-    writer = _Writer(message_id(response.id, body), want, cut=is_cut(response))
+    collector = Collector(want.names)
+    collector.start(message_id(response.id, body), want.model)
+    reader = _Reader(collector, want, cut=is_cut(response))
     for raw in response.output or ():
-        writer.item(item_of(raw))
-        if writer.stops.matched is not None:
-            break
-    writer.text(writer.stops.flush())
-    reason = "stop_sequence"
-    if writer.stops.matched is None:
-        reason = stop_reason(response, called=writer.called, refused=writer.refused)
-    details = StopDetails() if reason == "refusal" else UNSET
-    stopped = writer.stops.matched
-    message = Message(writer.id, "assistant", want.model, writer.content, reason, stopped, counted(usage), details)
-    return Answer(msgspec.json.encode(message), usage)
+        reader.item(item_of(raw))
+        if reader.stops.matched is not None:
+            collector.finish("stop_sequence", counted(usage), stop_sequence=reader.stops.matched)
+            return Answer(collector.body, usage)
+    collector.text(reader.stops.flush())
+    reason = stop_reason(response, called=reader.called, refused=reader.refused)
+    collector.finish(reason, counted(usage), stop_details=StopDetails() if reason == "refusal" else None)
+    return Answer(collector.body, usage)
 
 
-class _Writer:
-    """Puts content together."""
+class _Reader:
+    """Reads the items of a whole answer."""
 
-    def __init__(self, id: str, want: Expected, *, cut: bool) -> None:  # noqa: A002  # Anthropic's word
-        self.id = id
-        self.content: list[Text | Thinking | ToolUse] = []
+    def __init__(self, collector: Collector, want: Expected, *, cut: bool) -> None:
         self.stops = StopSequences(want.stop_sequences)
         self.called = False
         self.refused = False
+        self._collector = collector
         self._want = want
         self._cut = cut
-        self._ids = CallIds(id)
+        self._ids = CallIds(collector.id)
 
     def item(self, item: OutputItem | None) -> None:
         """The next item."""
@@ -118,52 +108,38 @@ class _Writer:
                 for part in item.content:
                     self._part(part)
             case OutputCall():
-                self.text(self.stops.flush())
+                self._collector.text(self.stops.flush())
                 self._call(item)
             case OutputReasoning():
-                self.text(self.stops.flush())
+                self._collector.text(self.stops.flush())
                 self._thought(item)
             case None:
                 pass  # of a tool that the provider runs
             case _:
                 assert_never(item)
 
-    def text(self, text: str) -> None:
-        """Text goes on."""
-        last = self.content[-1] if self.content else None
-        if text and isinstance(last, Text):
-            self.content[-1] = Text(last.text + text)
-        elif text:
-            self.content.append(Text(text))
-
     def _part(self, part: TextPart) -> None:
         if self.stops.matched is not None:
             return
         if part.type == "output_text":
-            self.text(self.stops.feed(part.text or ""))
+            self._collector.text(self.stops.feed(part.text or ""))
         elif part.type == "refusal" and part.refusal:
             self.refused = True
-            self.text(self.stops.flush() + part.refusal)
+            self._collector.text(self.stops.flush() + part.refusal)
 
     def _call(self, call: OutputCall) -> None:
         """A call; of an answer cut at its limit only a whole one, so that no client runs half a one."""
         arguments = call.arguments or ""
         if self._cut and not is_object(arguments):
             return
-        if not call.name:
-            raise UpstreamProtocolError("a tool call names no function")
-        if arguments.strip() and not is_object(arguments):
-            raise UpstreamProtocolError("the arguments of a tool call are not one JSON object")
-        given = Raw(arguments.encode()) if arguments.strip() else EMPTY_OBJECT
-        name = self._want.names.get(call.name, call.name)
-        self.content.append(ToolUse(self._ids.make(call.call_id), name, given))
+        self._collector.tool(0, self._ids.make(call.call_id), call.name or "", arguments)
         self.called = True
 
     def _thought(self, reasoning: OutputReasoning) -> None:
-        text = thought_of(reasoning) if self._want.shows_thinking else ""
-        signed = signature_of(reasoning, self._want)
-        if text or signed:
-            self.content.append(Thinking(text, signed))
+        if self._want.shows_thinking:
+            self._collector.thinking(thought_of(reasoning))
+        if signed := signature_of(reasoning, self._want):
+            self._collector.signature(signed)
 
 
 def require_ended(response: Response, document: bytes, want: Expected) -> None:

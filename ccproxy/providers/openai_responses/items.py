@@ -19,7 +19,6 @@ from ccproxy.carrier import Carried
 from ccproxy.messages import (
     Base64Source,
     Block,
-    ContentSource,
     Document,
     FileSource,
     Image,
@@ -27,7 +26,6 @@ from ccproxy.messages import (
     Request,
     SearchResult,
     Text,
-    TextSource,
     Thinking,
     ToolResult,
     ToolUse,
@@ -35,7 +33,16 @@ from ccproxy.messages import (
     Unknown,
     UrlSource,
 )
-from ccproxy.providers.conversation import blocks_of, kind, opening, search_result, steps, system_blocks
+from ccproxy.providers.conversation import (
+    Parts,
+    blocks_of,
+    content_of,
+    data_url,
+    pdf_name,
+    results_in,
+    steps,
+    system_blocks,
+)
 from ccproxy.providers.openai_chat.history import INTERRUPTED, NO_OUTPUT, OMITTED, call_id
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_responses.wire import (
@@ -115,7 +122,7 @@ class _Writer:
         self.items: list[InputItem] = []
         self._model = model
         self._role = role
-        self._dropped = dropped
+        self._parts = _Parts(dropped)
 
     def answer(self, blocks: Iterable[Block]) -> None:
         """What the assistant said; reasoning waits for the item that it belongs to."""
@@ -126,7 +133,7 @@ class _Writer:
                 case Thinking():
                     reasoning = reasoning_of(block.signature, self._model)
                     if reasoning is None:
-                        self._drop(block)
+                        self._parts.drop(block)
                     else:
                         pending.append(reasoning)
                     continue
@@ -138,22 +145,18 @@ class _Writer:
                     arguments = bytes(block.input).decode()
                     item = FunctionCall(call_id(block.id), upstream_name(block.name), arguments)
                 case Image() | Document() | RedactedThinking() | ToolResult() | SearchResult() | Unknown():
-                    self._drop(block)
+                    self._parts.drop(block)
                     continue
                 case _:
                     assert_never(block)
             self.items += [*pending, item]
             pending.clear()
         if pending:
-            self._dropped.add("messages.content.thinking")
+            self._parts.dropped.add("messages.content.thinking")
 
     def outputs(self, answer: Iterable[Block], others: Iterable[Turn]) -> set[int]:
         """Answers every call; returns the identities of the result blocks used."""
-        results: dict[str, ToolResult] = {}
-        for turn in others:
-            for block in blocks_of(turn):
-                if isinstance(block, ToolResult):
-                    results.setdefault(block.tool_use_id, block)
+        results = results_in(others)
         used = set()
         for call in answer:
             if not isinstance(call, ToolUse):
@@ -162,7 +165,7 @@ class _Writer:
             output: str | list[Part] = INTERRUPTED
             if result is not None:
                 used.add(id(result))
-                output = self._output(result)
+                output = self._parts.output(result)
             self.items.append(FunctionCallOutput(call_id(call.id), output))
         return used
 
@@ -173,7 +176,7 @@ class _Writer:
             if text := self.text(rest):
                 self.items.append(InputMessage(self._role, [InputText(text)]))
         elif rest:
-            self._user(self._parts(rest) or [InputText(OMITTED)])
+            self._user(self._parts.of(rest) or [InputText(OMITTED)])
 
     def text(self, blocks: Iterable[Block]) -> str:
         """The text of a place that takes only text."""
@@ -182,7 +185,7 @@ class _Writer:
             if isinstance(block, Text):
                 texts.append(block.text)
             else:
-                self._drop(block)
+                self._parts.drop(block)
         return "\n\n".join(text for text in texts if text)
 
     def _user(self, parts: Sequence[Part]) -> None:
@@ -192,74 +195,53 @@ class _Writer:
         else:
             self.items.append(InputMessage("user", [*parts]))
 
-    def _output(self, result: ToolResult) -> str | list[Part]:
+
+class _Parts(Parts[Part]):
+    """The parts of a message."""
+
+    def text(self, text: Text) -> list[Part]:
+        """See `Parts.text`."""
+        return [InputText(text.text)] if text.text else []
+
+    def image(self, image: Image) -> list[Part]:
+        """See `Parts.image`."""
+        source = image.source
+        match source:
+            case Base64Source():
+                return [InputImage(data_url(source))]
+            case UrlSource():
+                return [InputImage(source.url)]
+            case FileSource() | Unknown():
+                self.drop_source(image)
+                return []
+            case _:
+                assert_never(source)
+
+    def file(self, document: Document) -> list[Part]:
+        """See `Parts.file`."""
+        source = document.source
+        if document.context and isinstance(source, Base64Source | UrlSource):
+            self.dropped.add("messages.content.document.context")
+        match source:
+            case Base64Source(media_type="application/pdf"):
+                return [InputFile(filename=pdf_name(document), file_data=data_url(source))]
+            case UrlSource():
+                return [InputFile(file_url=source.url)]
+            case _:
+                self.drop_source(document)
+                return []
+
+    def orphan(self, result: ToolResult) -> list[Part]:
+        """See `Parts.orphan`."""
+        output = self.output(result)
+        told = InputText("Result of an earlier tool call:")
+        return [told, InputText(output)] if isinstance(output, str) else [told, *output]
+
+    def output(self, result: ToolResult) -> str | list[Part]:
         """A result: as text where it is only that, the form that every server takes."""
-        content = result.content or ""
-        parts = self._parts([Text(content)] if isinstance(content, str) else content)
+        parts = self.of(content_of(result))
         texts = [part.text for part in parts if isinstance(part, InputText)]
         if len(texts) < len(parts):
             return [InputText("Error:"), *parts] if result.is_error else parts
         text = "\n".join(texts) or NO_OUTPUT
         return f"Error: {text}" if result.is_error else text
-
-    def _parts(self, blocks: Iterable[Block]) -> list[Part]:
-        parts: list[Part] = []
-        for block in blocks:
-            match block:
-                case Text():
-                    parts += [InputText(block.text)] if block.text else []
-                case Image():
-                    parts += self._image(block)
-                case Document():
-                    parts += self._document(block)
-                case SearchResult():
-                    parts.append(InputText(search_result(block)))
-                case ToolResult():  # of no call that the model made
-                    parts.append(InputText("Result of an earlier tool call:"))
-                    output = self._output(block)
-                    parts += [InputText(output)] if isinstance(output, str) else output
-                case Thinking() | RedactedThinking() | ToolUse() | Unknown():
-                    self._drop(block)
-                case _:
-                    assert_never(block)
-        return parts
-
-    def _image(self, image: Image) -> list[Part]:
-        source = image.source
-        match source:
-            case Base64Source():
-                return [InputImage(f"data:{source.media_type};base64,{source.data}")]
-            case UrlSource():
-                return [InputImage(source.url)]
-            case FileSource() | Unknown():
-                self._dropped.add(f"messages.content.image.{kind(source)}")
-                return []
-            case _:
-                assert_never(source)
-
-    def _document(self, document: Document) -> list[Part]:
-        source = document.source
-        if document.citations is not None and document.citations.enabled:
-            self._dropped.add("messages.content.document.citations")
-        if document.context and isinstance(source, Base64Source | UrlSource):
-            self._dropped.add("messages.content.document.context")
-        match source:
-            case TextSource():
-                return [InputText(f"{opening(document)}{source.data}</document>")]
-            case ContentSource():
-                content = source.content
-                inner = self._parts([Text(content)] if isinstance(content, str) else content)
-                return [InputText(opening(document)), *inner, InputText("</document>")]
-            case Base64Source(media_type="application/pdf"):
-                name = (document.title or "document").removesuffix(".pdf") + ".pdf"
-                return [InputFile(filename=name, file_data=f"data:application/pdf;base64,{source.data}")]
-            case UrlSource():
-                return [InputFile(file_url=source.url)]
-            case Base64Source() | FileSource() | Unknown():
-                self._dropped.add(f"messages.content.document.{kind(source)}")
-                return []
-            case _:
-                assert_never(source)
-
-    def _drop(self, block: Block) -> None:
-        self._dropped.add(f"messages.content.{kind(block)}")

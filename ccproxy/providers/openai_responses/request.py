@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from ccproxy.documents import TOO_DEEP, Head, invalid
+from ccproxy.documents import Head
 from ccproxy.messages import EMPTY_OBJECT, Request
+from ccproxy.providers.caller_request import opened_late, shows_thinking, unsayable, wanted_schema, wish
 from ccproxy.providers.openai_chat import reasoning, tools
 from ccproxy.providers.openai_chat.dialect import Dialect
-from ccproxy.providers.openai_chat.request import extras, unsayable, wanted_schema
+from ccproxy.providers.openai_chat.request import extras
 from ccproxy.providers.openai_chat.wire import FunctionTool as ChatTool
 from ccproxy.providers.openai_responses.items import conversation, instructions
 from ccproxy.providers.openai_responses.wire import (
@@ -51,12 +52,8 @@ def translate(
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
     dropped = unsayable(head)
-    try:
+    with opened_late():
         body = _translate(request, head, model, dialect, dropped, old_client=old_client)
-    except UnicodeDecodeError as error:
-        raise invalid("The request body is not valid JSON: it is not UTF-8") from error
-    except RecursionError as error:
-        raise invalid(TOO_DEEP) from error
     if session and dialect.user:
         key = hashlib.sha256(session.encode()).hexdigest()[:32]
         body = msgspec.structs.replace(body, prompt_cache_key=key)
@@ -120,7 +117,7 @@ def _flat(tool: ChatTool) -> FunctionTool:
 def _thinking(request: Request, model: str, dropped: set[str], *, old_client: bool) -> dict[str, Any]:
     """Effort and summary, and the sampling parameters that are refused while a model reasons."""
     kin = reasoning.family(model)
-    wished = reasoning.wish(request, old_client=old_client)
+    wished = wish(request, old_client=old_client)
     sent = None if kin is None else reasoning.effort(kin, wished, tools=False)
     members: dict[str, Any] = {}
     may_sample = reasoning.allows_sampling(kin, sent)
@@ -145,12 +142,6 @@ def _thinking(request: Request, model: str, dropped: set[str], *, old_client: bo
     return members
 
 
-def shows_thinking(request: Request) -> bool:
-    """Whether the caller wants to see thinking."""
-    thinking = request.thinking
-    return thinking is None or not (thinking.type == "disabled" or thinking.display == "omitted")
-
-
 def carries(request: Request, *, old_client: bool) -> bool:
     """Whether the answer may hold thinking blocks: who wants none gets them only to keep state between calls."""
-    return bool(request.tools) or reasoning.wish(request, old_client=old_client) != "none"
+    return bool(request.tools) or wish(request, old_client=old_client) != "none"

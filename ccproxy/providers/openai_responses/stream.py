@@ -11,9 +11,8 @@ from msgspec import Raw
 from ccproxy import sse
 from ccproxy.blocks import BlockWriter
 from ccproxy.errors import UpstreamProtocolError
-from ccproxy.messages import ABSENT, StopDetails, Usage, encode_events
-from ccproxy.providers.openai_chat.answer import CallIds, counted, decode, message_id
-from ccproxy.providers.openai_chat.body import Body
+from ccproxy.messages import ABSENT, StopDetails, Usage
+from ccproxy.providers.answers import CallIds, counted, decode, message_id
 from ccproxy.providers.openai_responses.answer import (
     PARAGRAPH,
     Expected,
@@ -26,6 +25,7 @@ from ccproxy.providers.openai_responses.answer import (
 )
 from ccproxy.providers.openai_responses.wire import OutputCall, OutputReasoning, Response, StreamEvent
 from ccproxy.providers.stop_sequences import StopSequences
+from ccproxy.providers.streams import Body, WrittenStream
 
 _event = msgspec.json.Decoder(StreamEvent)
 _text = msgspec.json.Decoder(str)
@@ -33,13 +33,13 @@ _text = msgspec.json.Decoder(str)
 _NEW_PART = -1
 
 
-class ResponsesStream:
+class ResponsesStream(WrittenStream):
     """One streamed answer; see `Stream`."""
 
     def __init__(self, want: Expected) -> None:
+        super().__init__(BlockWriter(want.names))
         self._want = want
-        self._body = Body(want.failures)
-        self._writer = BlockWriter(want.names)
+        self._body = Body()
         self._stops = StopSequences(want.stop_sequences)
         self._begun = False
         self._ids = CallIds("")
@@ -50,27 +50,14 @@ class ResponsesStream:
         self._refused = False
         self.usage = Usage()
 
-    @property
-    def has_content(self) -> bool:
-        """Whether content has begun, or the answer is whole without any."""
-        return self._writer.has_content or self._writer.finished
-
-    @property
-    def finished(self) -> bool:
-        """Whether the last event has been written: nothing more is to be read."""
-        return self._writer.finished
-
-    def take(self) -> bytes:
-        """Returns the frames written since the last call."""
-        events = self._writer.take()
-        return encode_events(events) if events else b""
-
     def feed(self, chunk: bytes) -> None:
         """Takes bytes cut anywhere; see `Stream.feed`."""
         self._read(self._body.feed(chunk))
 
     def close(self) -> None:
         """Takes note that the upstream has ended; see `Stream.close`."""
+        if self._body.document is not None:
+            raise self._want.failures.in_place_of_stream(self._body.document)
         self._read(self._body.close())
         if not self._writer.finished:
             raise UpstreamProtocolError("the stream ended early")

@@ -7,7 +7,8 @@ that no rule here reads are not modelled; what has another shape in items of oth
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ccproxy.messages import ABSENT
-from ccproxy.providers.openai_chat.wire import JsonSchema, Tokens
+from ccproxy.providers.answers import Tokens
+from ccproxy.providers.openai_chat.wire import JsonSchema
 
 # The request.
 
