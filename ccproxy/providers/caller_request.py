@@ -4,6 +4,7 @@ Source: https://platform.claude.com/docs/en/api/messages (read 2026-11-22). What
 its path in `dropped`; a 400 is for what would change the answer's shape without anyone noticing (prefill).
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from msgspec import Raw, Struct
 from ccproxy.call import Call, Target
 from ccproxy.documents import TOO_DEEP, Head, decode_request, invalid, replace_members
 from ccproxy.messages import ABSENT, Request
+from ccproxy.provider import printable
 
 PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
 
@@ -61,6 +63,19 @@ def is_old_client(call: Call) -> bool:
     return _OLD_VERSION in call.headers.get("anthropic-version", ())
 
 
+_SESSION = re.compile(r"session(?:_id\W+|_)([0-9a-f-]{8,64})")
+
+
+def session_of(call: Call, request: Request) -> str:
+    """Claude Code's session; empty where there is none. Its requests share a prompt cache.
+
+    Newer versions name it in a header, older ones in `metadata.user_id`: at the end, or in a JSON text.
+    """
+    named = printable(next(iter(call.headers.get("x-claude-code-session-id", ())), ""))
+    found = _SESSION.search((request.metadata and request.metadata.user_id) or "")
+    return named or (found[1] if found else "")
+
+
 def unsayable(head: Head, *, says_cache_control: bool = False) -> set[str]:
     """The paths of what no translator has a word for."""
     dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
@@ -69,6 +84,11 @@ def unsayable(head: Head, *, says_cache_control: bool = False) -> set[str]:
         dropped.add("cache_control")
     declared = bytes(head.fields.get("tools", b""))
     return dropped | {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
+
+
+def is_hurried(head: Head) -> bool:
+    """Whether the caller pays for speed (`speed: "fast"`)."""
+    return bytes(head.fields.get("speed", b"")) == b'"fast"'
 
 
 def wish(request: Request, *, old_client: bool) -> str | None:

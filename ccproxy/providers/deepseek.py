@@ -3,7 +3,7 @@
 Sources: https://api-docs.deepseek.com (thinking_mode, error_codes, rate_limit; read 2026-11-22), the types of
 DeepSeek's own client (deepseek-ai/deepseek-harness, `llm-deepseek/src/types.ts`, 2026-08-21), recorded answers.
 
-Thinking is on unless it is switched off. In thinking mode every earlier message with tool calls must carry its
+Thinking is on unless it is switched off. In thinking mode every earlier message with tool calls must carry a
 `reasoning_content` ("The `reasoning_content` in the thinking mode must be passed back to the API"), and no tool
 can be forced ("Thinking mode does not support this tool_choice").
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from ccproxy.carrier import Carried, pack
 from ccproxy.messages import Thinking
@@ -32,13 +32,12 @@ _UNKNOWN_MODEL = re.compile(r"supported API model names are .*you passed (\S{1,2
 
 
 def thinking(asked: Asked, dropped: set[str]) -> dict[str, Any]:
-    """Thinking as the caller wishes it, as far as the conversation allows."""
+    """Thinking as the caller wishes it, but where a tool is forced."""
     if asked.wished == "none":
         return {"thinking": {"type": "disabled"}}
     wanted = asked.request.tool_choice
     is_forced = asked.tools and wanted is not None and wanted.type in {"any", "tool"}
-    is_lost = any(message.tool_calls and message.reasoning_content is UNSET for message in asked.messages)
-    if is_forced or is_lost:
+    if is_forced:
         if asked.request.thinking is not None:
             dropped.add("thinking")
         if asked.request.output_config is not None and asked.request.output_config.effort:
@@ -56,29 +55,29 @@ class Thoughts:
     def __init__(self, model: str) -> None:
         self._model = model
         self._told: list[str] = []
-        self._signed = True  # nothing has come yet
 
     def feed(self, delta: Delta) -> str:
         """See `dialect.Thoughts`."""
-        if delta.reasoning_content is None:
-            return ""
-        self._told.append(delta.reasoning_content)
-        self._signed = False
-        return delta.reasoning_content
+        piece = delta.reasoning_content or ""
+        self._told.append(piece)
+        return piece
 
-    def sign(self, *, shown: bool, called: bool) -> str:
-        """See `dialect.Thoughts`. Calls made without a thought tell so: else it would look lost."""
+    def sign(self, *, shown: bool) -> str:
+        """See `dialect.Thoughts`."""
         text = "".join(self._told)
-        if self._signed or not (text or called):
-            return ""
         self._told.clear()
-        self._signed = True
+        if not text:
+            return ""
         hidden = [] if shown else [text]  # what is shown comes back as the text of its block
         return pack(Carried(PROVIDER, self._model, KIND, Raw(msgspec.json.encode(hidden))))
 
 
-def recall(thoughts: Sequence[Thought], model: str) -> Recalled:  # noqa: ARG001  # its models read each other's
-    """The reasoning of a message; none where it is another provider's."""
+def recall(thoughts: Sequence[Thought], model: str, called: bool) -> Recalled:  # noqa: ARG001, FBT001  # see there
+    """The reasoning of a message; its models read each other's.
+
+    With calls it must have some. Where it is lost, or another provider's, the empty text is taken too: recorded
+    with `deepseek-reasoner`, which says so of calls that it made without a thought.
+    """
     lost: list[Thought] = []
     texts: list[str] = []
     for thought in thoughts:
@@ -87,7 +86,7 @@ def recall(thoughts: Sequence[Thought], model: str) -> Recalled:  # noqa: ARG001
             lost.append(thought)
         else:
             texts += found[1] or [thought.thinking]
-    return ({"reasoning_content": "".join(texts)} if texts else {}), lost
+    return ({"reasoning_content": "".join(texts)} if texts or called else {}), lost
 
 
 def diagnose(status: int, found: Problem) -> tuple[int, Problem]:
@@ -106,6 +105,8 @@ DEEPSEEK = Dialect(
     parallel=False,
     strict="none",
     schema="json_object",
+    session=lambda _: {},
+    yields={"must be passed back": {"thinking": {"type": "disabled"}, "reasoning_effort": None}},
     request_id="x-ds-trace-id",
     thinking=thinking,
     thoughts=Thoughts,

@@ -24,6 +24,7 @@ from ccproxy.providers.openai_chat.wire import Delta
 
 PROVIDER = "openrouter"
 KIND = "reasoning_details"
+MAX_SESSION = 128  # characters
 
 _TAKES_BUDGET = re.compile(r"google/gemini|anthropic/claude-(?:3|(?:opus|sonnet|haiku)-4(?!\.[7-9]))")
 """Models that take a budget of tokens; later Claude models take an effort alone."""
@@ -107,7 +108,7 @@ class Thoughts:
         known.text.append(said)
         return said
 
-    def sign(self, *, shown: bool, called: bool) -> str:  # noqa: ARG002  # what came is carried whole
+    def sign(self, *, shown: bool) -> str:  # noqa: ARG002  # what came is carried whole
         """See `dialect.Thoughts`."""
         if not self._details:
             return ""
@@ -116,7 +117,7 @@ class Thoughts:
         return pack(Carried(PROVIDER, self._model, KIND, Raw(details)))
 
 
-def recall(thoughts: Sequence[Thought], model: str) -> Recalled:
+def recall(thoughts: Sequence[Thought], model: str, called: bool) -> Recalled:  # noqa: ARG001, FBT001  # as the others
     """The details of a message: those that came from this model's maker, and Claude's own thinking for Claude."""
     lost: list[Thought] = []
     details: list[Any] = []
@@ -183,8 +184,8 @@ OPENROUTER = Dialect(
     file_urls=True,
     strict="all",
     schema_members={"provider": {"require_parameters": True}},
-    session="session_id",
-    yields={"Reasoning is mandatory": "reasoning"},  # such a model thinks, whatever is wished
+    session=lambda session: {"session_id": session[:MAX_SESSION]},
+    yields={"Reasoning is mandatory": {"reasoning": None}},  # such a model thinks, whatever is wished
     request_id="x-generation-id",
     thinking=thinking,
     thoughts=Thoughts,

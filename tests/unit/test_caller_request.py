@@ -7,8 +7,17 @@ from msgspec import Raw
 from ccproxy.call import Call, Target
 from ccproxy.documents import decode_head
 from ccproxy.errors import ApiError
-from ccproxy.messages import OutputConfig, Request, ThinkingConfig
-from ccproxy.providers.caller_request import PREFILL, opened_late, read, shows_thinking, unsayable, wish
+from ccproxy.messages import Metadata, OutputConfig, Request, ThinkingConfig
+from ccproxy.providers.caller_request import (
+    PREFILL,
+    is_hurried,
+    opened_late,
+    read,
+    session_of,
+    shows_thinking,
+    unsayable,
+    wish,
+)
 
 
 def of(**members: object) -> Call:
@@ -79,3 +88,31 @@ def test_what_no_translator_has_a_word_for_is_named():
 
     assert unsayable(head) == {"container", "tools.defer_loading", "cache_control"}
     assert unsayable(head, says_cache_control=True) == {"container", "tools.defer_loading"}
+
+
+ID = "0a1b2c3d-0000-4000-8000-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("header", "user", "session"),
+    [
+        ("s-1\n", "", "s-1"),
+        ("", f"user_ab12_account__session_{ID}", ID),
+        ("", f'{{"device_id":"x","session_id":"{ID}"}}', ID),
+        ("s-1", f"user_ab12_account__session_{ID}", "s-1"),
+        ("", "somebody", ""),
+        ("", None, ""),
+    ],
+)
+def test_a_session_of_claude_code_is_known(header: str, user: str | None, session: str):
+    """Its requests share a prompt cache only where the provider is told that they belong together."""
+    call = Call(edge="http", request_id="r", headers={"x-claude-code-session-id": [header]} if header else {})
+
+    assert session_of(call, Request("m", [], 1, metadata=Metadata(user))) == session
+    assert session_of(call, Request("m", [], 1)) == header.strip()
+
+
+@pytest.mark.parametrize(("speed", "hurried"), [("fast", True), ("standard", False)])
+def test_speed_is_a_wish_of_its_own(speed: str, hurried: bool):  # noqa: FBT001
+    """It costs more: nobody gets it unasked."""
+    assert is_hurried(decode_head(msgspec.json.encode({"model": "m", "speed": speed}))) is hurried

@@ -120,6 +120,13 @@ def test_a_forced_tool_ends_thinking():
     assert dropped(**members) == ("output_config.effort", "thinking")
 
 
+def test_who_is_silent_about_thinking_is_told_nothing_of_it():
+    """A forced tool ends it, but nobody asked for it."""
+    forced = {"tools": [TOOL], "tool_choice": {"type": "any"}}
+
+    assert (sent(**forced)["thinking"], dropped(**forced)) == (DISABLED, ())
+
+
 def test_reasoning_goes_back_with_its_calls():
     """Without it DeepSeek answers 400."""
     request = sent(*turns(THOUGHT), tools=[TOOL], thinking={"type": "adaptive"})
@@ -131,23 +138,32 @@ def test_reasoning_goes_back_with_its_calls():
 
 
 @pytest.mark.parametrize("signature", ["", "EpAC-anthropic", "ccp1.broken", SHOWN.replace("ccp1.", "ccp1.x")])
-def test_without_its_reasoning_a_conversation_goes_on_unthinking(signature: str):
-    """Another provider's thinking is none of DeepSeek's, and a 400 would end the conversation."""
+def test_without_its_reasoning_a_conversation_goes_on_thinking(signature: str):
+    """Another provider's thinking is none of DeepSeek's; calls without a thought are what it makes itself, too."""
     messages = turns({**THOUGHT, "signature": signature})
     request = sent(*messages, tools=[TOOL], thinking={"type": "adaptive"})
 
-    assert "reasoning_content" not in request["messages"][1]
-    assert request["thinking"] == DISABLED
-    assert dropped(*messages, tools=[TOOL], thinking={"type": "adaptive"}) == (
-        "messages.content.thinking",
-        "thinking",
-    )
+    assert request["messages"][1]["reasoning_content"] == ""
+    assert request["thinking"] == {"type": "enabled"}
+    assert dropped(*messages, tools=[TOOL], thinking={"type": "adaptive"}) == ("messages.content.thinking",)
 
 
-def test_silence_about_thinking_is_not_named_where_it_must_be_off():
-    """Nothing was asked for that is not done."""
-    assert sent(*turns(), tools=[TOOL])["thinking"] == DISABLED
-    assert dropped(*turns(), tools=[TOOL]) == ()
+def test_where_deepseek_insists_it_goes_on_unthinking():
+    """A 400 would end the conversation: no later request could mend it."""
+    first = exchange(*turns(), tools=[TOOL], output_config={"effort": "high"}, dialect=DEEPSEEK)
+    words = "The `reasoning_content` in the thinking mode must be passed back to the API."
+    second = first.recover(ApiError(Reason.INVALID_REQUEST, words))
+
+    assert second is not None
+    request = msgspec.json.decode(second.request.body or b"")
+    assert (request["thinking"], "reasoning_effort" in request) == (DISABLED, False)
+    assert (first.dropped, second.dropped) == ((), ("thinking",))
+    assert second.recover(ApiError(Reason.INVALID_REQUEST, words)) is None
+
+
+def test_an_answer_without_calls_needs_no_reasoning():
+    """DeepSeek reads it only where tools were called."""
+    assert "reasoning_content" not in sent(USER, {"role": "assistant", "content": "a"}, USER)["messages"][1]
 
 
 def test_redacted_thinking_is_not_deepseeks():
@@ -165,7 +181,7 @@ def test_a_forged_signature_is_a_lost_one(data: bytes):
     carried = b'{"p":"deepseek","m":"m","t":"reasoning_content","d":' + data + b"}"
     signature = "ccp1." + base64.urlsafe_b64encode(carried).rstrip(b"=").decode()
 
-    assert sent(*turns({**THOUGHT, "signature": signature}))["thinking"] == DISABLED
+    assert sent(*turns({**THOUGHT, "signature": signature}))["messages"][1]["reasoning_content"] == ""
 
 
 def test_an_answer_is_signed_and_its_reasoning_comes_back():
@@ -204,14 +220,12 @@ def test_the_empty_first_piece_opens_no_block():
     assert streamed(*pieces) == [{"type": "text", "text": "hi"}]
 
 
-def test_a_call_without_a_thought_does_not_look_like_a_lost_one():
-    """Else thinking would end for the rest of the conversation."""
+def test_a_call_without_a_thought_needs_no_empty_one():
+    """It goes back with an empty text whether a block says so or not."""
     calls = [call("t0", "read", "{}")]
-    thought, _ = content(completion("tool_calls", reasoning_content="", tool_calls=calls))
+    (made,) = content(completion("tool_calls", reasoning_content="", tool_calls=calls))
 
-    assert thought["thinking"] == ""
-    request = sent(*turns(thought), thinking={"type": "adaptive"})
-    assert (request["messages"][1]["reasoning_content"], request["thinking"]) == ("", {"type": "enabled"})
+    assert made["type"] == "tool_use"
 
 
 def test_images_and_documents_become_words():

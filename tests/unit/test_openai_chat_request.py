@@ -455,6 +455,23 @@ def test_the_service_tier(theirs: str, ours: str):
     assert sent(service_tier=theirs)["service_tier"] == ours
 
 
+def test_speed_is_a_tier_of_its_own():
+    """OpenAI sells it as priority."""
+    assert sent(speed="fast", service_tier="auto")["service_tier"] == "priority"
+    assert dropped(speed="fast") == ()
+    assert dropped(speed="fast", base_url="http://127.0.0.1:9") == ("speed",)
+
+
+def test_a_session_shares_a_prompt_cache():
+    """Its requests go to the same machine; the name of the session stays here."""
+    key = sent(session="session-1")["prompt_cache_key"]
+
+    assert key == sent(session="session-1")["prompt_cache_key"] != sent(session="session-2")["prompt_cache_key"]
+    assert (len(key), "session" in key) == (32, False)
+    assert "prompt_cache_key" not in sent()
+    assert "prompt_cache_key" not in sent(session="session-1", base_url="http://127.0.0.1:9")
+
+
 def test_a_compatible_server_gets_no_members_of_openais_own():
     """Some refuse what they do not know."""
     members: dict[str, Any] = {

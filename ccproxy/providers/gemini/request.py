@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from ccproxy.documents import Head
 from ccproxy.messages import Request
-from ccproxy.providers.caller_request import opened_late, unsayable, wanted_schema, wish
+from ccproxy.providers.caller_request import is_hurried, opened_late, unsayable, wanted_schema, wish
 from ccproxy.providers.gemini.history import conversation, system_parts
 from ccproxy.providers.gemini.models import family, thinking_config
 from ccproxy.providers.gemini.schema import accepted
@@ -32,7 +32,7 @@ def translate(
     Raises:
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
-    dropped = unsayable(head) - {"speed"}
+    dropped = unsayable(head) - {"speed"}  # whose other value is what Gemini does anyway
     with opened_late():
         return _translate(request, head, model, dropped, old_client=old_client, stateless=stateless), dropped
 
@@ -71,7 +71,7 @@ def _translate(
 
 
 def _service_tier(request: Request, head: Head) -> str:
-    if bytes(head.fields.get("speed", b"")) == b'"fast"':
+    if is_hurried(head):
         return "priority"
     return "standard" if request.service_tier == "standard_only" else ""
 

@@ -18,13 +18,13 @@ from msgspec import Struct
 from ccproxy.call import Call, Target
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError, Reason
-from ccproxy.provider import Answer, ModelPage, UpstreamRequest, printable, refuse_thread
-from ccproxy.providers.caller_request import is_old_client, read
+from ccproxy.provider import Answer, ModelPage, UpstreamRequest, refuse_thread
+from ccproxy.providers.caller_request import is_old_client, read, session_of
 from ccproxy.providers.caller_tools import renamed
-from ccproxy.providers.headers import to_send
+from ccproxy.providers.headers import for_caller, to_send
 from ccproxy.providers.openai_chat import answer, models
 from ccproxy.providers.openai_chat.answer import Expected
-from ccproxy.providers.openai_chat.dialect import COMPATIBLE, OPENAI, Dialect
+from ccproxy.providers.openai_chat.dialect import COMPATIBLE, OPENAI, Dialect, Yields
 from ccproxy.providers.openai_chat.failures import Failures
 from ccproxy.providers.openai_chat.request import translate
 from ccproxy.providers.openai_chat.stream import ChatStream
@@ -34,13 +34,6 @@ __all__ = ["COMPATIBLE", "OPENAI", "ChatExchange", "ChatStream", "Dialect", "Ope
 
 _OPENAI_HOSTS = ("openai.com", "openai.azure.com")
 
-_RATE_LIMITS = {
-    f"x-ratelimit-{kind}-{limit}": f"anthropic-ratelimit-{limit}-{kind}"
-    for kind in ("limit", "remaining")
-    for limit in ("requests", "tokens")
-}
-
-MAX_SESSION = 128  # characters, of an id that OpenRouter keeps requests together by
 
 
 class OpenAIChat:
@@ -70,8 +63,7 @@ class OpenAIChat:
         """Prepares one attempt; see `Provider.exchange`."""
         refuse_thread(head)
         request = read(call, head, target)
-        old_client = is_old_client(call)
-        session = printable(next(iter(call.headers.get("x-claude-code-session-id", ())), ""))[:MAX_SESSION]
+        old_client, session = is_old_client(call), session_of(call, request)
         model, dialect = target.model, self.dialect
         body, dropped = translate(request, head, model, dialect, old_client=old_client, session=session)
         sent = self.post("/chat/completions", body, stream=head.stream)
@@ -92,13 +84,8 @@ class OpenAIChat:
         return self.failures.answered(status, headers, body)
 
     def reply_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """The rate limits, but for the times: telling those needs a clock."""
-        reply = {
-            ours: headers[theirs] for theirs, ours in _RATE_LIMITS.items() if headers.get(theirs, "").isdecimal()
-        }
-        if request_id := printable(headers.get(self.dialect.request_id, "")):
-            reply["x-ccproxy-upstream-request-id"] = request_id
-        return reply
+        """The rate limits and the request's id; see `Provider.reply_headers`."""
+        return for_caller(headers, self.dialect.request_id)
 
     def count_request(self, call: Call, head: Head, target: Target) -> None:  # noqa: ARG002  # as the Protocol says
         """None: Chat Completions counts no tokens."""
@@ -124,9 +111,7 @@ class OpenAIChat:
 class ChatExchange:
     """One attempt at a server that speaks Chat Completions."""
 
-    def __init__(
-        self, request: UpstreamRequest, dropped: tuple[str, ...], want: Expected, yields: Mapping[str, str]
-    ) -> None:
+    def __init__(self, request: UpstreamRequest, dropped: tuple[str, ...], want: Expected, yields: Yields) -> None:
         self.request = request
         self.dropped = dropped
         self._want = want
@@ -141,14 +126,16 @@ class ChatExchange:
         return ChatStream(self._want)
 
     def recover(self, error: ApiError) -> "ChatExchange | None":
-        """The request without the member that the server refused, where it can do without; once."""
-        refused = {name for words, name in self._yields.items() if words in error.message}
-        if not refused:
+        """The request with other members in place of what the server refused, where it can do without; once."""
+        found = next((members for words, members in self._yields.items() if words in error.message), None)
+        if found is None:
             return None
-        members = msgspec.json.decode(self.request.body or b"{}", type=dict[str, msgspec.Raw])
-        body = msgspec.json.encode({name: value for name, value in members.items() if name not in refused})
+        said = msgspec.json.decode(self.request.body or b"{}", type=dict[str, msgspec.Raw])
+        instead = {**said, **found}
+        body = msgspec.json.encode({name: value for name, value in instead.items() if value is not None})
         request = msgspec.structs.replace(self.request, body=body)
-        return ChatExchange(request, self.dropped, self._want, {})
+        dropped = tuple(sorted({*self.dropped, "thinking"}))
+        return ChatExchange(request, dropped, self._want, {})
 
 
 def _dialect_of(host: str) -> Dialect:

@@ -80,7 +80,7 @@ def _collect(collector: Collector, said: Delta, finish: str, usage: Usage, want:
     told = thoughts.feed(said)
     if want.shows_thinking:
         collector.thinking(told)
-    if signature := thoughts.sign(shown=want.shows_thinking, called=bool(said.tool_calls)):
+    if signature := thoughts.sign(shown=want.shows_thinking):
         collector.signature(signature)
     stops = StopSequences(want.stop_sequences)
     collector.text(stops.feed(said.content or "") + stops.flush())

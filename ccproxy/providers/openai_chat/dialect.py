@@ -4,6 +4,7 @@ A server that reasons has three rules of its own: how the caller's wish is said 
 read and kept (`thoughts`), and how kept reasoning goes back to it (`recall`). What these need is in this file.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -48,12 +49,11 @@ class Thoughts(Protocol):
         """The reasoning in a piece of the answer, for people."""
         ...
 
-    def sign(self, *, shown: bool, called: bool) -> str:
+    def sign(self, *, shown: bool) -> str:
         """The signature that carries what came since the last one; empty where nothing is to be carried.
 
         Args:
             shown: Whether the caller sees the reasoning, so that its text comes back by itself.
-            called: Whether tools are called: that is where a provider needs its reasoning back.
         """
         ...
 
@@ -65,7 +65,7 @@ class Plain:
         """See `Thoughts`."""
         return delta.reasoning_content or delta.reasoning or ""
 
-    def sign(self, *, shown: bool, called: bool) -> str:  # noqa: ARG002  # as the Protocol says
+    def sign(self, *, shown: bool) -> str:  # noqa: ARG002  # as the Protocol says
         """See `Thoughts`."""
         return ""
 
@@ -74,7 +74,7 @@ Recalled = tuple[Mapping[str, Any], Sequence[Thought]]
 """The members that give an assistant's message its reasoning back, and the thinking that could not be used."""
 
 
-def forget(thoughts: Sequence[Thought], model: str) -> Recalled:  # noqa: ARG001  # as the others
+def forget(thoughts: Sequence[Thought], model: str, called: bool) -> Recalled:  # noqa: ARG001, FBT001  # as the others
     """Chat Completions has no place for reasoning."""
     return {}, thoughts
 
@@ -103,6 +103,14 @@ def openai_thinking(asked: Asked, dropped: set[str]) -> dict[str, Any]:
     return {} if sent is None else {"reasoning_effort": sent}
 
 
+Yields = Mapping[str, Mapping[str, Any]]
+
+
+def cache_key(session: str) -> dict[str, str]:
+    """OpenAI's: one of 64 characters at most. The name of the session stays here."""
+    return {"prompt_cache_key": hashlib.sha256(session.encode()).hexdigest()[:32]}
+
+
 class Dialect(Struct, frozen=True):
     """How a server differs from OpenAI's own.
 
@@ -119,8 +127,8 @@ class Dialect(Struct, frozen=True):
         strict: Which strict tools stay so: those whose schema OpenAI accepts, all, or none.
         schema: How structured output is asked for: by its schema, or by `json_object` and the system prompt.
         schema_members: Further members of a request with structured output.
-        session: The member for Claude Code's session; empty for none.
-        yields: Members that a second try leaves out, by the words with which the server refuses them.
+        session: The members that keep a session's requests where their prompt is cached.
+        yields: The members of a second try (None for none), by the words with which the server refuses the first.
         request_id: The header that names a request at the provider.
         thinking: Says the wish for reasoning.
         thoughts: Reads reasoning; made for each answer with the model upstream.
@@ -139,17 +147,17 @@ class Dialect(Struct, frozen=True):
     strict: Literal["accepted", "all", "none"] = "accepted"
     schema: Literal["json_schema", "json_object"] = "json_schema"
     schema_members: Mapping[str, Any] = {}
-    session: str = ""
-    yields: Mapping[str, str] = {}
+    session: Callable[[str], dict[str, str]] = cache_key
+    yields: Yields = {}
     request_id: str = "x-request-id"
     thinking: Callable[[Asked, set[str]], dict[str, Any]] = openai_thinking
     thoughts: Callable[[str], Thoughts] = lambda _: Plain()
-    recall: Callable[[Sequence[Thought], str], Recalled] = forget
+    recall: Callable[[Sequence[Thought], str, bool], Recalled] = forget
     diagnose: Callable[[int, Problem], tuple[int, Problem]] = as_told
 
 
 OPENAI = Dialect()
-COMPATIBLE = Dialect(limit="max_tokens", user="", service_tier=False)
+COMPATIBLE = Dialect(limit="max_tokens", user="", service_tier=False, session=lambda _: {})
 
 
 def kept(cache_control: Raw | UnsetType, dialect: Dialect) -> bool:

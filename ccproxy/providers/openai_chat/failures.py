@@ -12,7 +12,7 @@ from msgspec import Struct
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError, reason_for_status
 from ccproxy.provider import printable
 from ccproxy.providers.failures import Teller, opened, too_long
-from ccproxy.providers.headers import wait_seconds
+from ccproxy.providers.headers import for_caller, wait_seconds
 
 _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _TOO_LONG = re.compile(
@@ -112,7 +112,9 @@ class Failures:
         """An answer with a status that is not 200."""
         request_id = printable(headers.get(self._request_id, "")) or None
         meant, found = self._diagnose(status, problem(body))
-        return self._error(meant, found, headers).by(self._teller.provider, status, request_id)
+        error = self._error(meant, found, headers)
+        error.headers = for_caller(headers, self._request_id)
+        return error.by(self._teller.provider, status, request_id)
 
     def inside(self, document: bytes) -> ApiError:
         """An error in place of an answer, or of the rest of one."""

@@ -102,7 +102,7 @@ class _Writer:
         content = self._said(
             block for block in answer if not isinstance(block, ToolUse | Thinking | RedactedThinking)
         )
-        recalled, lost = self._dialect.recall(thoughts, self._model)
+        recalled, lost = self._dialect.recall(thoughts, self._model, bool(calls))
         for thought in lost:
             self._parts.drop(thought)
         if calls:

@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw
 
 from ccproxy.documents import Head
 from ccproxy.messages import Request
-from ccproxy.providers.caller_request import opened_late, unsayable, wanted_schema, wish
+from ccproxy.providers.caller_request import is_hurried, opened_late, unsayable, wanted_schema, wish
 from ccproxy.providers.openai_chat import reasoning
 from ccproxy.providers.openai_chat.dialect import Asked, Dialect
 from ccproxy.providers.openai_chat.history import conversation
@@ -39,8 +39,8 @@ def translate(
     dropped = unsayable(head, says_cache_control=dialect.cache_control)
     with opened_late():
         sent = _translate(request, head, model, dialect, dropped, old_client=old_client)
-    if dialect.session and session:
-        sent = msgspec.structs.replace(sent, **{dialect.session: session})
+    if session:
+        sent = msgspec.structs.replace(sent, **dialect.session(session))
     return sent, dropped
 
 
@@ -61,7 +61,7 @@ def _translate(
         **_tool_use(request, functions, dialect, dropped),
         **effort,
         **_sampling(request, model, effort.get("reasoning_effort"), dialect, dropped),
-        **extras(request, dialect, dropped),
+        **extras(request, head, dialect, dropped),
     }
     if head.stream:
         members |= {"stream": True, "stream_options": StreamOptions(include_usage=True)}
@@ -115,7 +115,7 @@ def _sampling(
     return members
 
 
-def extras(request: Request, dialect: Dialect, dropped: set[str]) -> dict[str, Any]:
+def extras(request: Request, head: Head, dialect: Dialect, dropped: set[str]) -> dict[str, Any]:
     """What is not known to every server."""
     members: dict[str, Any] = {}
     if request.metadata is not None and request.metadata.user_id:
@@ -128,6 +128,9 @@ def extras(request: Request, dialect: Dialect, dropped: set[str]) -> dict[str, A
             members["service_tier"] = "default" if request.service_tier == "standard_only" else "auto"
         else:
             dropped.add("service_tier")
+    if is_hurried(head) and dialect.service_tier:
+        members["service_tier"] = "priority"
+        dropped.discard("speed")
     return members
 
 

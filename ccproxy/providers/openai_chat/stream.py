@@ -105,15 +105,15 @@ class ChatStream(WrittenStream):
             self._sign()
             writer.text(self._stops.flush() + delta.refusal)
         if delta.tool_calls:
-            self._sign(called=True)
+            self._sign()
             for piece in delta.tool_calls:
                 self._call(piece)
         elif delta.function_call is not None:
             self._call(CallPiece(index=0, function=delta.function_call))
 
-    def _sign(self, *, called: bool = False) -> None:
+    def _sign(self) -> None:
         """Signs the reasoning so far, where its provider wants it back; later reasoning is signed by itself."""
-        signature = self._thoughts.sign(shown=self._want.shows_thinking, called=called)
+        signature = self._thoughts.sign(shown=self._want.shows_thinking)
         if signature:
             self._writer.text(self._stops.flush())
             self._writer.signature(signature)

@@ -135,6 +135,7 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
     safety_identifier: str | UnsetType = UNSET
     user: str | UnsetType = UNSET
     session_id: str | UnsetType = UNSET
+    prompt_cache_key: str | UnsetType = UNSET
     service_tier: str | UnsetType = UNSET
     provider: dict[str, bool] | UnsetType = UNSET
 

@@ -17,7 +17,7 @@ from ccproxy.documents import Head, replace_members
 from ccproxy.errors import ApiError, Reason
 from ccproxy.provider import Answer, UpstreamRequest, refuse_thread
 from ccproxy.providers.answers import decode
-from ccproxy.providers.caller_request import is_old_client, read, shows_thinking
+from ccproxy.providers.caller_request import is_old_client, read, session_of, shows_thinking
 from ccproxy.providers.caller_tools import renamed
 from ccproxy.providers.openai_chat import OpenAIChat
 from ccproxy.providers.openai_chat.tools import upstream_name
@@ -25,7 +25,6 @@ from ccproxy.providers.openai_responses import answer
 from ccproxy.providers.openai_responses.answer import Expected
 from ccproxy.providers.openai_responses.items import without_reasoning
 from ccproxy.providers.openai_responses.request import (
-    SESSION_HEADER,
     carries,
     countable,
     translate,
@@ -50,7 +49,7 @@ class OpenAIResponses:
         refuse_thread(head)
         request = read(call, head, target)
         old_client = is_old_client(call)
-        session = "".join(call.headers.get(SESSION_HEADER, ())[:1])
+        session = session_of(call, request)
         body, dropped = translate(
             request, head, target.model, self._server.dialect, old_client=old_client, session=session
         )

@@ -4,7 +4,6 @@ Source: https://platform.openai.com/docs/api-reference/responses/create (read 20
 named by its path in `dropped`, as for Chat Completions.
 """
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -32,8 +31,6 @@ MIN_OUTPUT_TOKENS = 16  # "Invalid 'max_output_tokens': integer below minimum va
 
 ENCRYPTED = "reasoning.encrypted_content"  # what does not reason refuses to be asked for it
 
-SESSION_HEADER = "x-claude-code-session-id"
-
 
 def translate(
     request: Request, head: Head, model: str, dialect: Dialect, *, old_client: bool, session: str = ""
@@ -54,9 +51,8 @@ def translate(
     dropped = unsayable(head)
     with opened_late():
         body = _translate(request, head, model, dialect, dropped, old_client=old_client)
-    if session and dialect.user:
-        key = hashlib.sha256(session.encode()).hexdigest()[:32]
-        body = msgspec.structs.replace(body, prompt_cache_key=key)
+    if session:
+        body = msgspec.structs.replace(body, **dialect.session(session))
     return body, dropped
 
 
@@ -74,7 +70,7 @@ def _translate(
     members: dict[str, Any] = {
         **_tool_use(request, dialect, dropped),
         **_thinking(request, model, dropped, old_client=old_client),
-        **extras(request, dialect, dropped),
+        **extras(request, head, dialect, dropped),
     }
     if wanted := wanted_schema(request, head, dropped):
         strict = True if tools.satisfies_strict(wanted.schema) else UNSET
