@@ -37,10 +37,11 @@ class UpstreamRequest(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """A whole answer: Anthropic's message as JSON text, and the tokens it cost."""
+    """A whole answer: Anthropic's message as JSON text, the tokens it cost, and headers that tell more of it."""
 
     body: bytes
     usage: Usage = Usage()
+    headers: Mapping[str, str] = {}
 
 
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"  # as Anthropic shows it

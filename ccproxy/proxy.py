@@ -178,7 +178,7 @@ class Proxy:
                 except UpstreamProtocolError as error:
                     raise _broken(error).by(target.provider, response.status) from error
                 measurement.succeed(**_counts(answer.usage))
-                headers = self._headers(target, exchange, response)
+                headers = {**self._headers(target, exchange, response), **answer.headers}
                 logged.succeed(headers, answer.usage)
                 return Reply(answer.body, headers)
 
