@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Raw
+from unit.chat import TOOL
 from unit.responses import answered, dropped, items, reasoning, response, sent, text
 
 from ccproxy import carrier
@@ -272,3 +273,39 @@ def test_a_system_turn_of_more_than_text_is_its_text():
 
     assert items(user(said("hi")), turn)[1] == message("developer", "a")
     assert dropped(user(said("hi")), turn) == ("messages.content.tool_addition",)
+
+
+def phased(phase: str, *texts: str) -> dict[str, Any]:
+    """A message of the model with its phase."""
+    return {**text(*texts), "phase": phase}
+
+
+def test_the_phase_of_a_message_comes_back():
+    """Else a model may take its own commentary for the end of its work."""
+    made = answered(response(phased("commentary", "I look"), phased("final_answer", "found")), tools=[TOOL])
+    spoken = items(user(said("hi")), assistant(*made["content"]), user(said("and?")))
+
+    assert [block["type"] for block in made["content"]] == ["thinking", "text"] * 2
+    assert [(item["role"], item.get("phase")) for item in spoken] == [
+        ("user", None),
+        ("assistant", "commentary"),
+        ("assistant", "final_answer"),
+        ("user", None),
+    ]
+
+
+def test_a_phase_is_not_another_familys():
+    """It is state of a model like its reasoning."""
+    state = thinking({"phase": "commentary"}, kind="phase")
+
+    assert "phase" not in items(user(said("a")), assistant(state, said("b")), user(said("c")), model="o3")[1]
+    assert dropped(user(said("a")), assistant(state, said("b")), user(said("c")), model="o3") == (
+        "messages.content.thinking",
+    )
+
+
+def test_who_wants_no_thinking_gets_no_phase():
+    """A block of thinking would carry it."""
+    made = answered(response(phased("final_answer", "found")), thinking={"type": "disabled"})
+
+    assert made["content"] == [said("found")]

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.chat import DONE, TOOL, blocks, events
 from unit.responses import (
+    ASKED,
     END,
     FIRST,
+    answered,
     cut,
     event,
     exchange,
@@ -418,3 +420,16 @@ def test_any_stream_gives_events_or_one_of_two_failures(frames: list[bytes]):
         events(stream.take())
         return
     assert events(stream.take())[-1]["type"] == "message_stop"
+
+
+def test_the_phase_of_a_message_stands_before_its_text():
+    """As in a whole answer, so that both come back alike."""
+    message = {**text("I look"), "phase": "commentary"}
+    pieces = (
+        event("output_item.added", output_index=0, item={**message, "content": []}),
+        event("output_text.delta", output_index=0, delta="I look"),
+        event("output_item.done", output_index=0, item=message),
+        event("completed", response=response(message)),
+    )
+
+    assert told(*pieces, thinking=ASKED) == answered(response(message), thinking=ASKED)["content"]

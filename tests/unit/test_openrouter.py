@@ -448,3 +448,24 @@ def test_the_generation_is_named():
     headers = chat.provider(dialect=OPENROUTER).reply_headers({"x-generation-id": "gen-1"})
 
     assert headers == {"x-ccproxy-upstream-request-id": "gen-1"}
+
+
+@pytest.mark.parametrize(
+    ("usage", "header"),
+    [
+        ({"cost": 0.066407}, "0.066407"),
+        ({"cost": 0.0000012}, "0.0000012"),
+        ({"cost": 0}, "0"),
+        ({"cost": 120}, "120"),
+        ({"cost": -1}, None),
+        ({"cost": True}, None),
+        ({"cost": "much"}, None),
+        ({}, None),
+    ],
+)
+def test_what_an_answer_cost_is_told(usage: dict[str, Any], header: str | None):
+    """OpenRouter knows, in dollars; nobody else in between could tell."""
+    document = msgspec.json.decode(completion(content="hi"))
+    answer = exchange(dialect=OPENROUTER).answer(msgspec.json.encode({**document, "usage": usage}))
+
+    assert answer.headers.get("x-ccproxy-cost") == header

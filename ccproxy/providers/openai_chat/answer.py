@@ -72,7 +72,7 @@ def read(body: bytes, want: Expected) -> Answer:
     collector.start(message_id(completion.id, body), want.model)
     usage = usage_of(completion.usage)
     _collect(collector, choice.message, finish, usage, want)
-    return Answer(collector.body, usage)
+    return Answer(collector.body, usage, cost_of(completion.usage))
 
 
 def _collect(collector: Collector, said: Delta, finish: str, usage: Usage, want: Expected) -> None:
@@ -162,6 +162,17 @@ def usage_of(usage: ChatUsage | None) -> Usage:
         output_tokens=UNSET if usage.completion_tokens is None else usage.completion_tokens,
         output_tokens_details=UNSET if thought is None else _thinking_tokens(thought, usage.completion_tokens),
     )
+
+
+def cost_of(usage: ChatUsage | None) -> dict[str, str]:
+    """The header that tells what an answer cost, in US dollars; none where the provider does not say."""
+    cost = None if usage is None else usage.cost
+    if not isinstance(cost, int | float) or isinstance(cost, bool) or not 0 <= cost < _NO_COST:
+        return {}
+    return {"x-ccproxy-cost": f"{cost:.12f}".rstrip("0").rstrip(".")}
+
+
+_NO_COST = 1e9  # no answer costs so much
 
 
 def _thinking_tokens(thought: int, completion: int | None) -> dict[str, int]:

@@ -157,7 +157,11 @@ class CompletionDetails(Struct, frozen=True):
 
 
 class ChatUsage(Struct, frozen=True):
-    """Tokens; the totals include the parts. DeepSeek tells hits and misses of its cache besides."""
+    """Tokens; the totals include the parts.
+
+    DeepSeek tells hits and misses of its cache besides, OpenRouter the `cost` in US dollars. Others may call
+    something else so.
+    """
 
     prompt_tokens: Tokens | None = None
     completion_tokens: Tokens | None = None
@@ -165,6 +169,7 @@ class ChatUsage(Struct, frozen=True):
     completion_tokens_details: CompletionDetails | None = None
     prompt_cache_hit_tokens: Tokens | None = None
     prompt_cache_miss_tokens: Tokens | None = None
+    cost: object = None
 
 
 class FunctionPiece(Struct, frozen=True, gc=False):

@@ -16,7 +16,7 @@ from ccproxy.providers.answers import CallIds, Collector, counted, decode, is_er
 from ccproxy.providers.openai_chat.answer import usage_of
 from ccproxy.providers.openai_chat.failures import Failures
 from ccproxy.providers.openai_chat.wire import ChatUsage, CompletionDetails, PromptDetails
-from ccproxy.providers.openai_responses.items import signature
+from ccproxy.providers.openai_responses.items import Phase, signature
 from ccproxy.providers.openai_responses.wire import (
     OutputCall,
     OutputMessage,
@@ -105,6 +105,9 @@ class _Reader:
         """The next item."""
         match item:
             case OutputMessage():
+                if phase := phase_of(item, self._want):
+                    self._collector.text(self.stops.flush())
+                    self._collector.signature(phase)
                 for part in item.content:
                     self._part(part)
             case OutputCall():
@@ -181,6 +184,14 @@ def signature_of(reasoning: OutputReasoning, want: Expected) -> str:
         return ""
     summary = reasoning.summary if bytes(reasoning.summary) not in {b"", b"null"} else Raw(b"[]")
     return signature(want.upstream, Reasoning(reasoning.id, summary, reasoning.encrypted_content))
+
+
+def phase_of(message: OutputMessage, want: Expected) -> str:
+    """The signature that carries a message's phase, before its text; empty where there is none to keep.
+
+    OpenAI asks for it back: without it a model may take its own commentary for the end of its work.
+    """
+    return signature(want.upstream, Phase(message.phase)) if want.carries and message.phase else ""
 
 
 def is_cut(response: Response) -> bool:

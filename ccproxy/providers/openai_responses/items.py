@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ccproxy import carrier
 from ccproxy.carrier import Carried
@@ -22,9 +22,7 @@ from ccproxy.messages import (
     Document,
     FileSource,
     Image,
-    RedactedThinking,
     Request,
-    SearchResult,
     Text,
     Thinking,
     ToolResult,
@@ -59,26 +57,33 @@ from ccproxy.providers.openai_responses.wire import (
 )
 
 PROVIDER = "openai"  # in the carrier: who made the state
-KIND = "reasoning"
+REASONING = "reasoning"
+PHASE = "phase"
 
 _FAMILY = re.compile(r"gpt-[\d.]+|o\d+|codex")
 
 
-def signature(model: str, reasoning: Reasoning) -> str:
-    """The signature that carries reasoning of `model` through the caller's conversation."""
-    return carrier.pack(Carried(PROVIDER, model, KIND, Raw(msgspec.json.encode(reasoning))))
+class Phase(Struct, frozen=True):
+    """What a message of the model is: `commentary` on the way, or the `final_answer`."""
+
+    phase: str
 
 
-def reasoning_of(text: str, model: str) -> Reasoning | None:
-    """The reasoning that a signature carries, where `model` can read it."""
+def signature(model: str, state: Reasoning | Phase) -> str:
+    """The signature that carries state of `model` through the caller's conversation."""
+    kind = PHASE if isinstance(state, Phase) else REASONING
+    return carrier.pack(Carried(PROVIDER, model, kind, Raw(msgspec.json.encode(state))))
+
+
+def state_of(text: str, model: str) -> Reasoning | Phase | None:
+    """The state that a signature carries, where `model` can read it."""
     carried = carrier.unpack(text)
-    if carried is None or (carried.provider, carried.kind) != (PROVIDER, KIND):
+    if carried is None or carried.provider != PROVIDER or _family(carried.model) != _family(model):
         return None
-    if _family(carried.model) != _family(model):
-        return None
+    types: dict[str, type[Reasoning | Phase]] = {REASONING: Reasoning, PHASE: Phase}
     try:
-        return msgspec.json.decode(carried.data, type=Reasoning)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(carried.data, type=types[carried.kind])
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -125,34 +130,34 @@ class _Writer:
         self._parts = _Parts(dropped)
 
     def answer(self, blocks: Iterable[Block]) -> None:
-        """What the assistant said; reasoning waits for the item that it belongs to."""
+        """What the assistant said; reasoning waits for the item that it belongs to, a phase for its message."""
         pending: list[InputItem] = []
+        phase: str | UnsetType = UNSET
         for block in blocks:
-            item: InputItem
-            match block:
-                case Thinking():
-                    reasoning = reasoning_of(block.signature, self._model)
-                    if reasoning is None:
+            if isinstance(block, Thinking):
+                match state_of(block.signature, self._model):
+                    case None:
                         self._parts.drop(block)
-                    else:
-                        pending.append(reasoning)
-                    continue
-                case Text():
-                    if not block.text:
-                        continue
-                    item = InputMessage("assistant", [OutputText(block.text)])
-                case ToolUse():
-                    arguments = bytes(block.input).decode()
-                    item = FunctionCall(call_id(block.id), upstream_name(block.name), arguments)
-                case Image() | Document() | RedactedThinking() | ToolResult() | SearchResult() | Unknown():
-                    self._parts.drop(block)
-                    continue
-                case _:
-                    assert_never(block)
-            self.items += [*pending, item]
-            pending.clear()
+                    case Phase() as state:
+                        phase = state.phase
+                    case state:
+                        pending.append(state)
+            elif (item := self._said(block, phase)) is not None:
+                self.items += [*pending, item]
+                pending.clear()
+                phase = UNSET
         if pending:
             self._parts.dropped.add("messages.content.thinking")
+
+    def _said(self, block: Block, phase: str | UnsetType) -> InputItem | None:
+        match block:
+            case Text():
+                return InputMessage("assistant", [OutputText(block.text)], phase) if block.text else None
+            case ToolUse():
+                return FunctionCall(call_id(block.id), upstream_name(block.name), bytes(block.input).decode())
+            case _:
+                self._parts.drop(block)
+                return None
 
     def outputs(self, answer: Iterable[Block], others: Iterable[Turn]) -> set[int]:
         """Answers every call; returns the identities of the result blocks used."""

@@ -17,13 +17,20 @@ from ccproxy.providers.openai_responses.answer import (
     PARAGRAPH,
     Expected,
     item_of,
+    phase_of,
     require_ended,
     signature_of,
     stop_reason,
     thought_of,
     usage_in,
 )
-from ccproxy.providers.openai_responses.wire import OutputCall, OutputReasoning, Response, StreamEvent
+from ccproxy.providers.openai_responses.wire import (
+    OutputCall,
+    OutputMessage,
+    OutputReasoning,
+    Response,
+    StreamEvent,
+)
 from ccproxy.providers.stop_sequences import StopSequences
 from ccproxy.providers.streams import Body, WrittenStream
 
@@ -137,6 +144,9 @@ class ResponsesStream(WrittenStream):
             self._call(event, item)
         elif isinstance(item, OutputReasoning):
             self._thought = False
+        elif isinstance(item, OutputMessage) and (phase := phase_of(item, self._want)):
+            self._writer.text(self._stops.flush())
+            self._writer.signature(phase)
 
     def _done(self, event: StreamEvent) -> None:
         """The whole item: what has not come in pieces is taken from it."""

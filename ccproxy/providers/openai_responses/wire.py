@@ -42,11 +42,12 @@ class OutputText(Struct, frozen=True, tag="output_text"):
 Part = InputText | InputImage | InputFile
 
 
-class InputMessage(Struct, frozen=True, tag="message"):
-    """What somebody said. `role` is system, developer, user or assistant."""
+class InputMessage(Struct, frozen=True, tag="message", omit_defaults=True):
+    """What somebody said. `role` is system, developer, user or assistant; `phase` is the assistant's."""
 
     role: str
     content: list[Part | OutputText]
+    phase: str | UnsetType = UNSET
 
 
 class FunctionCall(Struct, frozen=True, tag="function_call"):
@@ -161,6 +162,7 @@ class OutputMessage(Struct, frozen=True):
     """What the model says."""
 
     content: list[TextPart] = []
+    phase: str | None = None
 
 
 class OutputCall(Struct, frozen=True):
