@@ -122,6 +122,19 @@ def shows_thinking(request: Request) -> bool:
     return thinking is None or not (thinking.type == "disabled" or thinking.display == "omitted")
 
 
+def _format(request: Request, head: Head) -> tuple[Raw | None, str]:
+    own = ABSENT if request.output_config is None else request.output_config.format
+    for raw, path in ((own, "output_config.format"), (head.fields.get("output_format", ABSENT), "output_format")):
+        if bytes(raw) not in {b"", _NULL}:
+            return raw, path
+    return None, ""
+
+
+def is_structured(request: Request, head: Head) -> bool:
+    """Whether the answer is to be JSON and nothing else."""
+    return _format(request, head)[0] is not None
+
+
 class _Format(Struct, frozen=True):
     type: str
     schema: Raw
@@ -140,11 +153,8 @@ def wanted_schema(request: Request, head: Head, dropped: set[str]) -> WantedSche
     Raises:
         ApiError: INVALID_REQUEST, where it is no format.
     """
-    raw = ABSENT if request.output_config is None else request.output_config.format
-    path = "output_config.format"
-    if bytes(raw) in {b"", _NULL}:
-        raw, path = head.fields.get("output_format", ABSENT), "output_format"
-    if bytes(raw) in {b"", _NULL}:
+    raw, path = _format(request, head)
+    if raw is None:
         return None
     try:
         format = msgspec.json.decode(raw, type=_Format)  # noqa: A001  # Anthropic's word

@@ -183,6 +183,7 @@ OPENROUTER = Dialect(
     cache_control=True,
     file_urls=True,
     strict="all",
+    web_search="chat",
     schema_members={"provider": {"require_parameters": True}},
     session=lambda session: {"session_id": session[:MAX_SESSION]},
     yields={"Reasoning is mandatory": {"reasoning": None}},  # such a model thinks, whatever is wished

@@ -68,7 +68,7 @@ def test_no_text_is_lost(recording: Recording, model: str):
 def test_names_and_schemas_are_ones_that_are_accepted(recording: Recording, model: str):
     """One bad name, or one unknown keyword, is a 400 for the whole request."""
     request = said(recording.request or b"", model)
-    declared = [each for tool in request.get("tools", ()) for each in tool["functionDeclarations"]]
+    declared = [each for tool in request.get("tools", ()) for each in tool.get("functionDeclarations", ())]
 
     assert all(re.fullmatch(r"[a-zA-Z_][\w.:-]{0,127}", each["name"]) for each in declared)
     for each_ in declared:

@@ -145,7 +145,7 @@ def test_tools():
         {"name": "now", "input_schema": {"type": "object", "properties": {}, "additionalProperties": False}},
         {"name": "bare"},
         {"type": "bash_20250124", "name": "bash"},
-        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "web_fetch_20250910", "name": "web_fetch"},
     ]
     read, now, bare, bash = sent(tools=tools)["tools"][0]["functionDeclarations"]
 
@@ -156,7 +156,7 @@ def test_tools():
     }
     assert (now, bare) == ({"name": "now"}, {"name": "bare"})
     assert "command" in bash["parametersJsonSchema"]["properties"]
-    assert dropped(tools=tools) == ("tools.web_search_20250305",)
+    assert dropped(tools=tools) == ("tools.web_fetch_20250910",)
 
 
 def test_names():

@@ -64,7 +64,7 @@ class Gemini:
             self._headers(stream=head.stream),
             msgspec.json.encode(body),
         )
-        want = expected(request, head.model, model, renamed(request, upstream_name), self._failures)
+        want = expected(request, head, model, renamed(request, upstream_name), self._failures)
         again = None if stateless else lambda: self._exchange(call, head, target, stateless=True)
         return GeminiExchange(sent, tuple(sorted(dropped)), want, again)
 

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, Struct
 
+from ccproxy.documents import Head
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import Request, Usage
 from ccproxy.providers.gemini.failures import Failures
 from ccproxy.providers.gemini.wire import UsageMetadata
+from ccproxy.providers.web_search import awaits_sources
 
 
 class Expected(Struct, frozen=True):
@@ -24,6 +26,7 @@ class Expected(Struct, frozen=True):
         stop_sequences: The caller's.
         shows_thinking: Whether the caller wants to see thinking.
         thinks: Whether the caller takes thinking blocks at all; without calls nothing else needs state.
+        cites: Whether sources may follow the text.
         single_call: Whether only the first call counts: Gemini cannot be told to make one at a time.
         failures: Makes the provider's errors.
     """
@@ -34,23 +37,25 @@ class Expected(Struct, frozen=True):
     stop_sequences: tuple[str, ...]
     shows_thinking: bool
     thinks: bool
+    cites: bool
     single_call: bool
     failures: Failures
 
 
 def expected(
-    request: Request, model: str, upstream_model: str, names: Mapping[str, str], failures: Failures
+    request: Request, head: Head, upstream_model: str, names: Mapping[str, str], failures: Failures
 ) -> Expected:
     """What the answer to `request` is read against."""
     thinking, choice = request.thinking, request.tool_choice
     thinks = thinking is None or thinking.type != "disabled"
     return Expected(
-        model,
+        head.model,
         upstream_model,
         names,
         tuple(request.stop_sequences or ()),
         shows_thinking=thinks and (thinking is None or thinking.display != "omitted"),
         thinks=thinks,
+        cites=awaits_sources(request, head),
         single_call=choice is not None and bool(choice.disable_parallel_tool_use),
         failures=failures,
     )

@@ -18,6 +18,7 @@ from ccproxy.providers.gemini.partial import PartialArguments
 from ccproxy.providers.gemini.state import Kind, carried
 from ccproxy.providers.gemini.wire import AnswerPart, Called, Candidate, Generated
 from ccproxy.providers.stop_sequences import StopSequences
+from ccproxy.providers.web_search import Sources
 
 
 class _Pending:
@@ -40,6 +41,7 @@ class Reader:
         self._ids = CallIds("")
         self._calls = 0
         self._pending: _Pending | None = None
+        self._sources = Sources(shown=want.cites)
         self._finish: str | None = None
         self._explanation: str | None = None
         self.usage = Usage()
@@ -88,6 +90,8 @@ class Reader:
         self._call_pending()
         self._writer.text(self._stops.flush())
         reason = stop_reason(self._finish, called=self._calls > 0)
+        if reason in {"end_turn", "max_tokens"}:  # nothing comes after calls
+            self._writer.text(self._sources.text)
         details = StopDetails(explanation=self._explanation) if reason == "refusal" else None
         self._writer.finish(reason, counted(self.usage), stop_details=details)
 
@@ -97,6 +101,10 @@ class Reader:
                 raise self._want.failures.unusable_answer(candidate.finish_reason)
             self._finish = candidate.finish_reason
             self._explanation = candidate.finish_message
+        grounding = candidate.grounding_metadata
+        for source in (grounding and grounding.grounding_chunks) or ():
+            if source.web is not None:
+                self._sources.add(source.web.uri, source.web.title)
         content = candidate.content
         for part in (content.parts if content is not None else None) or ():
             if not self._writer.finished:

@@ -14,7 +14,16 @@ from ccproxy.providers.gemini.history import conversation, system_parts
 from ccproxy.providers.gemini.models import family, thinking_config
 from ccproxy.providers.gemini.schema import accepted
 from ccproxy.providers.gemini.tools import functions, tool_config
-from ccproxy.providers.gemini.wire import Content, Functions, GenerateRequest, GenerationConfig, Part
+from ccproxy.providers.gemini.wire import (
+    Content,
+    FunctionDeclaration,
+    GenerateRequest,
+    GenerationConfig,
+    GoogleSearch,
+    Part,
+    Tools,
+)
+from ccproxy.providers.web_search import WebSearch, others, wanted_search
 
 
 def translate(
@@ -41,10 +50,14 @@ def _translate(
     request: Request, head: Head, model: str, dropped: set[str], *, old_client: bool, stateless: bool
 ) -> GenerateRequest:
     contents = conversation(request, model, dropped, stateless=stateless)
-    declared = functions(request.tools or [], dropped)
+    search = wanted_search(head)
+    declared = functions(others(request.tools, search), dropped)
+    if search is not None and declared and not family(model).is_third:
+        dropped.add(f"tools.{search.type}")  # beside functions only later models search
+        search = None
     system = system_parts(request)
     schema = _response_schema(request, head, dropped)
-    if schema is not None and declared and not family(model).is_third:
+    if schema is not None and (declared or search) and not family(model).is_third:
         text = msgspec.json.encode(schema).decode()
         system.append(Part(text=f"Answer with nothing but JSON that satisfies this JSON Schema: {text}"))
         dropped.add("output_config.format")  # said in the prompt: nothing enforces it
@@ -55,8 +68,8 @@ def _translate(
     return GenerateRequest(
         contents,
         system_instruction=Content(system) if system else UNSET,
-        tools=[Functions(declared)] if declared else UNSET,
-        tool_config=tool_config(request, declared, dropped),
+        tools=_tools(declared, search, dropped) or UNSET,
+        tool_config=tool_config(request, declared, dropped, searches=search is not None),
         generation_config=GenerationConfig(
             max_output_tokens=max(request.max_tokens, 1),
             temperature=UNSET if request.temperature is None else request.temperature,
@@ -68,6 +81,19 @@ def _translate(
         ),
         service_tier=_service_tier(request, head) or UNSET,
     )
+
+
+def _tools(declared: list[FunctionDeclaration], search: WebSearch | None, dropped: set[str]) -> list[Tools]:
+    tools = [Tools(declared)] if declared else []
+    if search is not None:
+        tools.append(Tools(google_search=GoogleSearch()))
+        if search.max_uses is not None:
+            dropped.add("tools.max_uses")
+        if search.allowed_domains or search.blocked_domains:
+            dropped.add("tools.domains")
+        if search.location is not UNSET:
+            dropped.add("tools.user_location")
+    return tools
 
 
 def _service_tier(request: Request, head: Head) -> str:

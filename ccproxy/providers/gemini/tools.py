@@ -52,9 +52,18 @@ def _function(tool: Tool, dropped: set[str]) -> FunctionDeclaration | None:
 
 
 def tool_config(
-    request: Request, declared: list[FunctionDeclaration], dropped: set[str]
+    request: Request, declared: list[FunctionDeclaration], dropped: set[str], *, searches: bool
 ) -> ToolConfig | UnsetType:
-    """How the tools may be used. What `strict` asks for is a mode here, for all of them."""
+    """How the tools may be used; `searches` where there is a search beside them."""
+    calling = _calling(request, declared, dropped)
+    beside = True if searches and declared else UNSET
+    return UNSET if calling is beside is UNSET else ToolConfig(calling, beside)
+
+
+def _calling(
+    request: Request, declared: list[FunctionDeclaration], dropped: set[str]
+) -> CallingConfig | UnsetType:
+    """What `strict` asks for is a mode here, for all functions."""
     is_strict = any(tool.strict for tool in request.tools or ())
     wanted = request.tool_choice
     if not declared:
@@ -65,17 +74,16 @@ def tool_config(
         case "" | "auto":
             if wanted is None and not is_strict:
                 return UNSET
-            config = CallingConfig("VALIDATED" if is_strict else "AUTO")
+            return CallingConfig("VALIDATED" if is_strict else "AUTO")
         case "any":
-            config = CallingConfig("ANY")
+            return CallingConfig("ANY")
         case "none":
-            config = CallingConfig("NONE")
+            return CallingConfig("NONE")
         case "tool" if any(function.name == _wanted_name(request) for function in declared):
-            config = CallingConfig("ANY", [_wanted_name(request)])
+            return CallingConfig("ANY", [_wanted_name(request)])
         case _:
             dropped.add("tool_choice")
             return UNSET
-    return ToolConfig(config)
 
 
 def _wanted_name(request: Request) -> str:

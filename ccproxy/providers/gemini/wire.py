@@ -72,10 +72,15 @@ class FunctionDeclaration(Struct, frozen=True, omit_defaults=True, rename="camel
     parameters_json_schema: object = UNSET
 
 
-class Functions(Struct, frozen=True, rename="camel"):
-    """The tools."""
+class GoogleSearch(Struct, frozen=True):
+    """A search that Google runs. It takes nothing."""
 
-    function_declarations: list[FunctionDeclaration]
+
+class Tools(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Tools of one kind."""
+
+    function_declarations: list[FunctionDeclaration] | UnsetType = UNSET
+    google_search: GoogleSearch | UnsetType = UNSET
 
 
 class CallingConfig(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -85,10 +90,11 @@ class CallingConfig(Struct, frozen=True, omit_defaults=True, rename="camel"):
     allowed_function_names: list[str] | UnsetType = UNSET
 
 
-class ToolConfig(Struct, frozen=True, rename="camel"):
-    """How tools may be used."""
+class ToolConfig(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """How tools may be used. Beside functions, tools that Google runs must be told of in the answer."""
 
-    function_calling_config: CallingConfig
+    function_calling_config: CallingConfig | UnsetType = UNSET
+    include_server_side_tool_invocations: bool | UnsetType = UNSET
 
 
 class ThinkingConfig(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -116,7 +122,7 @@ class GenerateRequest(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     contents: list[Content]
     system_instruction: Content | UnsetType = UNSET
-    tools: list[Functions] | UnsetType = UNSET
+    tools: list[Tools] | UnsetType = UNSET
     tool_config: ToolConfig | UnsetType = UNSET
     generation_config: GenerationConfig | UnsetType = UNSET
     service_tier: str | UnsetType = UNSET
@@ -183,6 +189,25 @@ class AnswerContent(Struct, frozen=True):
     parts: list[AnswerPart] | None = None
 
 
+class WebPage(Struct, frozen=True):
+    """A page that a search found."""
+
+    uri: str | None = None
+    title: str | None = None
+
+
+class GroundingChunk(Struct, frozen=True):
+    """A source; those that are no web page are not read."""
+
+    web: WebPage | None = None
+
+
+class GroundingMetadata(Struct, frozen=True, rename="camel"):
+    """What an answer is based on."""
+
+    grounding_chunks: list[GroundingChunk] | None = None
+
+
 class Candidate(Struct, frozen=True, rename="camel"):
     """One of the alternatives. Only one, index 0, is asked for."""
 
@@ -190,6 +215,7 @@ class Candidate(Struct, frozen=True, rename="camel"):
     content: AnswerContent | None = None
     finish_reason: str | None = None
     finish_message: str | None = None
+    grounding_metadata: GroundingMetadata | None = None
 
 
 class PromptFeedback(Struct, frozen=True, rename="camel"):

@@ -68,7 +68,7 @@ class OpenAIChat:
         body, dropped = translate(request, head, model, dialect, old_client=old_client, session=session)
         sent = self.post("/chat/completions", body, stream=head.stream)
         thoughts = partial(dialect.thoughts, model)
-        want = answer.expected(request, head.model, renamed(request, upstream_name), self.failures, thoughts)
+        want = answer.expected(request, head, renamed(request, upstream_name), self.failures, thoughts)
         return ChatExchange(sent, tuple(sorted(dropped)), want, dialect.yields)
 
     def post(self, path: str, body: Struct, *, stream: bool) -> UpstreamRequest:

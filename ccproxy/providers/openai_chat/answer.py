@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import UNSET, Struct, UnsetType
 
+from ccproxy.documents import Head
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import Request, StopDetails, Usage
 from ccproxy.provider import Answer
@@ -24,6 +25,7 @@ from ccproxy.providers.openai_chat.wire import (
     StreamChoice,
 )
 from ccproxy.providers.stop_sequences import StopSequences
+from ccproxy.providers.web_search import Sources, awaits_sources
 
 
 class Expected(Struct, frozen=True):
@@ -34,6 +36,7 @@ class Expected(Struct, frozen=True):
         names: The caller's names of tools by the names they have upstream, where these differ.
         stop_sequences: The caller's.
         shows_thinking: Whether the caller wants to see thinking.
+        cites: Whether sources may follow the text.
         failures: Makes the provider's errors.
         thoughts: Makes the reader of its reasoning.
     """
@@ -42,16 +45,24 @@ class Expected(Struct, frozen=True):
     names: Mapping[str, str]
     stop_sequences: tuple[str, ...]
     shows_thinking: bool
+    cites: bool
     failures: Failures
     thoughts: Callable[[], Thoughts]
 
 
 def expected(
-    request: Request, model: str, names: Mapping[str, str], failures: Failures, thoughts: Callable[[], Thoughts]
+    request: Request, head: Head, names: Mapping[str, str], failures: Failures, thoughts: Callable[[], Thoughts]
 ) -> Expected:
     """What the answer to `request` is read against."""
-    stops = tuple(request.stop_sequences or ())
-    return Expected(model, names, stops, shows_thinking(request), failures, thoughts)
+    return Expected(
+        head.model,
+        names,
+        tuple(request.stop_sequences or ()),
+        shows_thinking(request),
+        cites=awaits_sources(request, head),
+        failures=failures,
+        thoughts=thoughts,
+    )
 
 
 def read(body: bytes, want: Expected) -> Answer:
@@ -90,6 +101,10 @@ def _collect(collector: Collector, said: Delta, finish: str, usage: Usage, want:
     collector.text(said.refusal or "")
     called = _call(collector, said, cut=finish in CUT)
     reason = stop_reason(finish, want, called=called, refused=bool(said.refusal))
+    if said.annotations is not UNSET and reason in CITING:
+        sources = Sources(shown=want.cites)
+        sources.cite(said.annotations)
+        collector.text(sources.text)
     collector.finish(reason, counted(usage), stop_details=StopDetails() if reason == "refusal" else None)
 
 
@@ -117,6 +132,10 @@ def finish_of(choice: Choice | StreamChoice) -> str | None:
 
 CUT = {"length": "max_tokens", "model_length": "max_tokens", "content_filter": "refusal"}
 """Finish reasons of an answer that is not whole, and what Anthropic calls them."""
+
+
+CITING = frozenset({"end_turn", "max_tokens"})
+"""Stop reasons before which sources may follow the text: nothing comes after calls, and refusals have none."""
 
 
 def stop_reason(finish: str, want: Expected, *, called: bool, refused: bool) -> str:

@@ -127,6 +127,8 @@ class Dialect(Struct, frozen=True):
         strict: Which strict tools stay so: those whose schema OpenAI accepts, all, or none.
         schema: How structured output is asked for: by its schema, or by `json_object` and the system prompt.
         schema_members: Further members of a request with structured output.
+        web_search: Where the server searches the web itself: on Chat Completions as a tool of its own, on the
+            Responses API, or nowhere.
         session: The members that keep a session's requests where their prompt is cached.
         yields: The members of a second try (None for none), by the words with which the server refuses the first.
         request_id: The header that names a request at the provider.
@@ -147,6 +149,7 @@ class Dialect(Struct, frozen=True):
     strict: Literal["accepted", "all", "none"] = "accepted"
     schema: Literal["json_schema", "json_object"] = "json_schema"
     schema_members: Mapping[str, Any] = {}
+    web_search: Literal["chat", "responses", "nowhere"] = "nowhere"
     session: Callable[[str], dict[str, str]] = cache_key
     yields: Yields = {}
     request_id: str = "x-request-id"
@@ -156,7 +159,7 @@ class Dialect(Struct, frozen=True):
     diagnose: Callable[[int, Problem], tuple[int, Problem]] = as_told
 
 
-OPENAI = Dialect()
+OPENAI = Dialect(web_search="responses")
 COMPATIBLE = Dialect(limit="max_tokens", user="", service_tier=False, session=lambda _: {})
 
 

@@ -24,8 +24,11 @@ from ccproxy.providers.openai_chat.wire import (
     JsonObject,
     JsonSchema,
     ResponseFormat,
+    SearchParameters,
+    SearchTool,
     StreamOptions,
 )
+from ccproxy.providers.web_search import WebSearch, others, wanted_search
 
 
 def translate(
@@ -50,7 +53,8 @@ def _translate(
     recent = reasoning.is_recent(model)
     limit = "max_completion_tokens" if recent else dialect.limit
     messages = conversation(request, "developer" if recent else "system", model, dialect, dropped)
-    functions = function_tools(request.tools or [], dialect, dropped)
+    search = wanted_search(head) if dialect.web_search == "chat" else None
+    functions = function_tools(others(request.tools, search), dialect, dropped)
     wanted = wanted_schema(request, head, dropped)
     schema = None if wanted is None else wanted.schema
     wished = wish(request, old_client=old_client)
@@ -58,7 +62,7 @@ def _translate(
     effort = dialect.thinking(asked, dropped)
     members: dict[str, Any] = {
         limit: max(request.max_tokens, 1),
-        **_tool_use(request, functions, dialect, dropped),
+        **_tool_use(request, functions, search, dialect, dropped),
         **effort,
         **_sampling(request, model, effort.get("reasoning_effort"), dialect, dropped),
         **extras(request, head, dialect, dropped),
@@ -77,21 +81,36 @@ def _translate(
 
 
 def _tool_use(
-    request: Request, functions: list[FunctionTool], dialect: Dialect, dropped: set[str]
+    request: Request,
+    functions: list[FunctionTool],
+    search: WebSearch | None,
+    dialect: Dialect,
+    dropped: set[str],
 ) -> dict[str, Any]:
     wanted = request.tool_choice
-    if not functions:
+    if not functions and search is None:
         if wanted is not None and wanted.type in {"any", "tool"}:
             dropped.add("tool_choice")
         return {}
-    members: dict[str, Any] = {"tools": functions}
+    members: dict[str, Any] = {"tools": functions if search is None else [*functions, _search_tool(search)]}
     if wanted is not None:
-        members["tool_choice"] = choice(wanted, functions, dropped)
+        members["tool_choice"] = choice(wanted, functions, dropped, searches=search is not None)
         if wanted.disable_parallel_tool_use and dialect.parallel:
             members["parallel_tool_calls"] = False
         elif wanted.disable_parallel_tool_use:
             dropped.add("tool_choice.disable_parallel_tool_use")
     return members
+
+
+def _search_tool(search: WebSearch) -> SearchTool:
+    return SearchTool(
+        SearchParameters(
+            UNSET if search.max_uses is None else search.max_uses,
+            search.allowed_domains or UNSET,
+            search.blocked_domains or UNSET,
+            search.location,
+        )
+    )
 
 
 def _sampling(

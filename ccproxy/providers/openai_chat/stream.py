@@ -13,10 +13,11 @@ from ccproxy.blocks import BlockWriter
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import StopDetails, Usage
 from ccproxy.providers.answers import CallIds, counted, is_error, message_id
-from ccproxy.providers.openai_chat.answer import Expected, finish_of, stop_reason, usage_of
+from ccproxy.providers.openai_chat.answer import CITING, Expected, finish_of, stop_reason, usage_of
 from ccproxy.providers.openai_chat.wire import CallPiece, Chunk, Delta, StreamChoice
 from ccproxy.providers.stop_sequences import StopSequences
 from ccproxy.providers.streams import Body, WrittenStream
+from ccproxy.providers.web_search import Sources
 
 _chunk = msgspec.json.Decoder(Chunk)
 
@@ -34,6 +35,7 @@ class ChatStream(WrittenStream):
         self._keys: dict[int, int] = {}  # the provider's index -> the key of its newest call
         self._calls: list[tuple[str, str]] = []  # by key: the call's id as the provider gave it, and as we do
         self._thoughts = want.thoughts()
+        self._sources = Sources(shown=want.cites)
         self._finish: str | None = None
         self._refused = False
         self.usage = Usage()
@@ -90,6 +92,8 @@ class ChatStream(WrittenStream):
 
     def _delta(self, delta: Delta) -> None:
         writer = self._writer
+        if delta.annotations is not UNSET:
+            self._sources.cite(delta.annotations)
         thought = self._thoughts.feed(delta)
         if thought and self._want.shows_thinking:
             writer.text(self._stops.flush())
@@ -150,5 +154,7 @@ class ChatStream(WrittenStream):
         self._sign()
         self._writer.text(self._stops.flush())
         reason = stop_reason(self._finish, self._want, called=bool(self._keys), refused=self._refused)
+        if reason in CITING:
+            self._writer.text(self._sources.text)
         details = StopDetails() if reason == "refusal" else None
         self._writer.finish(reason, counted(self.usage), stop_details=details)

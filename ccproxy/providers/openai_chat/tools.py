@@ -61,8 +61,10 @@ def _strict(tool: Tool, dialect: Dialect, dropped: set[str]) -> bool | UnsetType
     return UNSET
 
 
-def choice(wanted: ToolChoice, functions: list[FunctionTool], dropped: set[str]) -> str | FunctionTool | UnsetType:
-    """How the tools may be used."""
+def choice(
+    wanted: ToolChoice, functions: list[FunctionTool], dropped: set[str], *, searches: bool = False
+) -> str | FunctionTool | UnsetType:
+    """How the tools may be used. A search of the provider's own (`searches`) cannot be chosen beside others."""
     name = upstream_name(wanted.name or "")
     match wanted.type:
         case "auto" | "none":
@@ -71,6 +73,8 @@ def choice(wanted: ToolChoice, functions: list[FunctionTool], dropped: set[str])
             return "required"
         case "tool" if any(tool.function.name == name for tool in functions):
             return FunctionTool(Function(name))
+        case "tool" if searches and not functions:
+            return "required"
         case _:
             dropped.add("tool_choice")
             return UNSET

@@ -89,6 +89,21 @@ class FunctionTool(Struct, frozen=True, tag="function", omit_defaults=True):
     cache_control: Raw | UnsetType = UNSET
 
 
+class SearchParameters(Struct, frozen=True, omit_defaults=True):
+    """What a search may do."""
+
+    max_uses: int | UnsetType = UNSET
+    allowed_domains: list[str] | UnsetType = UNSET
+    excluded_domains: list[str] | UnsetType = UNSET
+    user_location: Raw | UnsetType = UNSET
+
+
+class SearchTool(Struct, frozen=True, tag="openrouter:web_search"):
+    """A search that OpenRouter runs, as recorded requests have it."""
+
+    parameters: SearchParameters
+
+
 class JsonSchema(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A schema for the answer."""
 
@@ -125,7 +140,7 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
     temperature: float | UnsetType = UNSET
     top_p: float | UnsetType = UNSET
     top_k: int | UnsetType = UNSET
-    tools: list[FunctionTool] | UnsetType = UNSET
+    tools: list[FunctionTool | SearchTool] | UnsetType = UNSET
     tool_choice: str | FunctionTool | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning_effort: str | UnsetType = UNSET
@@ -200,6 +215,7 @@ class Delta(Struct, frozen=True, gc=False):
     reasoning: str | None = None
     function_call: FunctionPiece | None = None
     reasoning_details: Raw | UnsetType = UNSET
+    annotations: Raw | UnsetType = UNSET
 
 
 class StreamChoice(Struct, frozen=True, gc=False):

@@ -19,13 +19,16 @@ from ccproxy.providers.openai_chat.wire import FunctionTool as ChatTool
 from ccproxy.providers.openai_responses.items import conversation, instructions
 from ccproxy.providers.openai_responses.wire import (
     CountRequest,
+    Filters,
     Format,
     FunctionTool,
     NamedTool,
     ReasoningConfig,
     ResponsesRequest,
+    SearchTool,
     TextConfig,
 )
+from ccproxy.providers.web_search import WebSearch, others, wanted_search
 
 MIN_OUTPUT_TOKENS = 16  # "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16"
 
@@ -67,9 +70,10 @@ def _translate(
     role = "developer" if reasoning.is_recent(model) else "system"
     if request.top_k is not None:
         dropped.add("top_k")
+    search = wanted_search(head) if dialect.web_search == "responses" else None
     members: dict[str, Any] = {
-        **_tool_use(request, dialect, dropped),
-        **_thinking(request, model, dropped, old_client=old_client),
+        **_tool_use(request, search, dialect, dropped),
+        **_thinking(request, model, dropped, old_client=old_client, searches=search is not None),
         **extras(request, head, dialect, dropped),
     }
     if wanted := wanted_schema(request, head, dropped):
@@ -88,16 +92,21 @@ def _translate(
     )
 
 
-def _tool_use(request: Request, dialect: Dialect, dropped: set[str]) -> dict[str, Any]:
-    functions = tools.function_tools(request.tools or [], dialect, dropped)
+def _tool_use(request: Request, search: WebSearch | None, dialect: Dialect, dropped: set[str]) -> dict[str, Any]:
+    functions = tools.function_tools(others(request.tools, search), dialect, dropped)
     wanted = request.tool_choice
-    if not functions:
+    if not functions and search is None:
         if wanted is not None and wanted.type in {"any", "tool"}:
             dropped.add("tool_choice")
         return {}
     members: dict[str, Any] = {"tools": [_flat(tool) for tool in functions]}
+    if search is not None:
+        filters = Filters(search.allowed_domains or UNSET, search.blocked_domains or UNSET)
+        members["tools"].append(SearchTool(UNSET if filters == Filters() else filters, search.location))
+        if search.max_uses is not None:
+            members["max_tool_calls"] = search.max_uses  # counts the tools that OpenAI runs: there is no other
     if wanted is not None:
-        choice = tools.choice(wanted, functions, dropped)
+        choice = tools.choice(wanted, functions, dropped, searches=search is not None)
         members["tool_choice"] = NamedTool(choice.function.name) if isinstance(choice, ChatTool) else choice
         if wanted.disable_parallel_tool_use:
             members["parallel_tool_calls"] = False
@@ -110,11 +119,15 @@ def _flat(tool: ChatTool) -> FunctionTool:
     return FunctionTool(function.name, function.strict is True, parameters, function.description)
 
 
-def _thinking(request: Request, model: str, dropped: set[str], *, old_client: bool) -> dict[str, Any]:
+def _thinking(
+    request: Request, model: str, dropped: set[str], *, old_client: bool, searches: bool
+) -> dict[str, Any]:
     """Effort and summary, and the sampling parameters that are refused while a model reasons."""
     kin = reasoning.family(model)
     wished = wish(request, old_client=old_client)
     sent = None if kin is None else reasoning.effort(kin, wished, tools=False)
+    if searches and sent == "minimal":
+        sent = "low"  # with less, gpt-5 is said to refuse the search; the difference costs little
     members: dict[str, Any] = {}
     may_sample = reasoning.allows_sampling(kin, sent)
     if kin is not None:

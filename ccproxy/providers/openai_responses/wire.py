@@ -85,6 +85,20 @@ class FunctionTool(Struct, frozen=True, tag="function", omit_defaults=True):
     description: str | UnsetType = UNSET
 
 
+class Filters(Struct, frozen=True, omit_defaults=True):
+    """Where a search may look."""
+
+    allowed_domains: list[str] | UnsetType = UNSET
+    blocked_domains: list[str] | UnsetType = UNSET
+
+
+class SearchTool(Struct, frozen=True, tag="web_search", omit_defaults=True):
+    """A search that OpenAI runs."""
+
+    filters: Filters | UnsetType = UNSET
+    user_location: Raw | UnsetType = UNSET
+
+
 class NamedTool(Struct, frozen=True, tag="function"):
     """The tool that is to be called."""
 
@@ -114,7 +128,7 @@ class CountRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
     model: str
     input: list[InputItem]
     instructions: str | UnsetType = UNSET
-    tools: list[FunctionTool] | UnsetType = UNSET
+    tools: list[FunctionTool | SearchTool] | UnsetType = UNSET
     tool_choice: str | NamedTool | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: ReasoningConfig | UnsetType = UNSET
@@ -126,6 +140,7 @@ class ResponsesRequest(CountRequest, frozen=True, omit_defaults=True, kw_only=Tr
 
     store: bool
     max_output_tokens: int
+    max_tool_calls: int | UnsetType = UNSET
     stream: bool | UnsetType = UNSET
     include: list[str] | UnsetType = UNSET
     temperature: float | UnsetType = UNSET
