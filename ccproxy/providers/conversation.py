@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Generic, TypeVar, assert_never
 
+from msgspec import Raw, UnsetType
+
 from ccproxy.messages import (
     Base64Source,
     Block,
@@ -53,6 +55,11 @@ def steps(turns: Iterable[Turn]) -> list[tuple[list[Block], list[Turn]]]:
         else:
             found[-1][0].extend(blocks_of(turn))
     return found
+
+
+def is_cached(cache_control: Raw | UnsetType) -> bool:
+    """Whether the caller wants what ends here to be cached."""
+    return not isinstance(cache_control, UnsetType) and bytes(cache_control) != b"null"
 
 
 def results_in(turns: Iterable[Turn]) -> dict[str, ToolResult]:

@@ -180,7 +180,7 @@ def diagnose(status: int, found: Problem) -> tuple[int, Problem]:
 OPENROUTER = Dialect(
     user="user",
     top_k=True,
-    cache_control=True,
+    cache_control="kept",
     file_urls=True,
     strict="all",
     web_search="chat",

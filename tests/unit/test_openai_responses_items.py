@@ -309,3 +309,57 @@ def test_who_wants_no_thinking_gets_no_phase():
     made = answered(response(phased("final_answer", "found")), thinking={"type": "disabled"})
 
     assert made["content"] == [said("found")]
+
+
+def cached(text: str) -> dict[str, Any]:
+    """Text that ends what is to be cached."""
+    return {**said(text), "cache_control": {"type": "ephemeral"}}
+
+
+MARK = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+
+
+def test_what_is_to_be_cached_is_marked():
+    """From gpt-5.6 on OpenAI finds a cached prefix only where its end was marked; instructions take no mark."""
+    request = sent(user(cached("hi"), said("there")), system=[said("a"), cached("b")], model="gpt-5.6-sol")
+
+    assert "instructions" not in request
+    assert request["input"] == [
+        {
+            "type": "message",
+            "role": "developer",
+            "content": [{"type": "input_text", "text": "a"}, {"type": "input_text", "text": "b", **MARK}],
+        },
+        {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "hi", **MARK}, {"type": "input_text", "text": "there"}],
+        },
+    ]
+    assert dropped(user(cached("hi")), model="gpt-5.6-sol") == ()
+
+
+def test_the_first_three_are_marked():
+    """A request writes four caches, and OpenAI marks the newest message itself."""
+    turn = user(*(cached(text) for text in "abcde"))
+
+    assert ["prompt_cache_breakpoint" in part for part in items(turn)[0]["content"]] == [True] * 3 + [False] * 2
+
+
+@pytest.mark.parametrize(
+    "server", [{"model": "gpt-5.4"}, {"model": "gpt-4.1"}, {"base_url": "http://127.0.0.1:9"}]
+)
+def test_where_no_mark_is_known_it_is_named(server: dict[str, Any]):
+    """Earlier models cache by themselves."""
+    asked: dict[str, Any] = {"system": [cached("b")], **server}
+
+    assert sent(**asked)["instructions"] == "b"
+    assert dropped(**asked) == ("cache_control",)
+
+
+def test_tools_and_empty_system_prompts_take_no_mark():
+    """Only texts do."""
+    tool = {**TOOL, "cache_control": {"type": "ephemeral"}}
+
+    assert dropped(tools=[tool], system=[cached("")]) == ("tools.cache_control",)
+    assert [item["role"] for item in items(system=[cached("")])] == ["user"]

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct, UnsetType
 
 from ccproxy import carrier
 from ccproxy.messages import RedactedThinking, Request, Thinking
+from ccproxy.providers.conversation import is_cached
 from ccproxy.providers.openai_chat import reasoning
 from ccproxy.providers.openai_chat.failures import Problem, as_told
 from ccproxy.providers.openai_chat.wire import ChatMessage, Delta
@@ -120,7 +121,8 @@ class Dialect(Struct, frozen=True):
         user: The member for who asks, hashed; empty where some servers refuse it.
         service_tier: Whether `service_tier` may be sent.
         top_k: Whether `top_k` may be sent.
-        cache_control: Whether texts and tools keep it.
+        cache_control: What becomes of it: texts and tools keep it, some texts are marked in OpenAI's way (by the
+            Responses API), or it is dropped.
         only_text: Whether messages hold text alone, so that images and documents are left out.
         file_urls: Whether a document may be an address, which the server fetches.
         parallel: Whether `parallel_tool_calls` may be sent.
@@ -142,7 +144,7 @@ class Dialect(Struct, frozen=True):
     user: str = "safety_identifier"
     service_tier: bool = True
     top_k: bool = False
-    cache_control: bool = False
+    cache_control: Literal["kept", "marked", "dropped"] = "dropped"
     only_text: bool = False
     file_urls: bool = False
     parallel: bool = True
@@ -159,10 +161,10 @@ class Dialect(Struct, frozen=True):
     diagnose: Callable[[int, Problem], tuple[int, Problem]] = as_told
 
 
-OPENAI = Dialect(web_search="responses")
+OPENAI = Dialect(cache_control="marked", web_search="responses")
 COMPATIBLE = Dialect(limit="max_tokens", user="", service_tier=False, session=lambda _: {})
 
 
 def kept(cache_control: Raw | UnsetType, dialect: Dialect) -> bool:
     """Whether a place keeps its `cache_control`."""
-    return dialect.cache_control and not isinstance(cache_control, UnsetType) and bytes(cache_control) != b"null"
+    return dialect.cache_control == "kept" and is_cached(cache_control)

@@ -1,4 +1,4 @@
-"""What OpenAI's models accept, by the prefix of their names: roles, reasoning, sampling.
+"""What OpenAI's models accept, by the prefix of their names: roles, reasoning, sampling, marks for the cache.
 
 Sources: the model pages of https://platform.openai.com/docs/models (read 2026-11-22), the profiles of pydantic-ai
 ("live-verified 2026-07"), and for tools beside reasoning https://github.com/BerriAI/litellm/issues/34569: from
@@ -36,6 +36,12 @@ _FIXED = Family("low", "high", reasons=True)  # o-series, codex and pro models c
 def is_recent(model: str) -> bool:
     """Whether the model is of the o-series or of gpt-5 and later: it knows `developer`, not `max_tokens`."""
     return re.match(r"o\d|codex", model) is not None or _GPT.match(model) is not None
+
+
+def marks_caches(model: str) -> bool:
+    """Whether a text may be marked as the end of what is to be cached: from gpt-5.6 on."""
+    match = _GPT.match(model)
+    return match is not None and (int(match[1]), int(match[2] or 0)) >= (5, 6)
 
 
 def family(model: str) -> Family | None:

@@ -39,7 +39,7 @@ def translate(
     Raises:
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
-    dropped = unsayable(head, says_cache_control=dialect.cache_control)
+    dropped = unsayable(head, says_cache_control=dialect.cache_control == "kept")
     with opened_late():
         sent = _translate(request, head, model, dialect, dropped, old_client=old_client)
     if session:

@@ -36,6 +36,7 @@ from ccproxy.providers.conversation import (
     blocks_of,
     content_of,
     data_url,
+    is_cached,
     pdf_name,
     results_in,
     steps,
@@ -44,6 +45,7 @@ from ccproxy.providers.conversation import (
 from ccproxy.providers.openai_chat.history import INTERRUPTED, NO_OUTPUT, OMITTED, call_id
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_responses.wire import (
+    Breakpoint,
     FunctionCall,
     FunctionCallOutput,
     InputFile,
@@ -92,27 +94,35 @@ def _family(model: str) -> str:
     return match[0] if match else model
 
 
-def instructions(request: Request, dropped: set[str]) -> str:
-    """The system prompt; empty where there is none."""
-    return _Writer("", "", dropped).text(system_blocks(request))
+MAX_MARKS = 3  # a request writes four caches, and OpenAI itself marks the newest message
 
 
-def conversation(request: Request, model: str, role: str, dropped: set[str]) -> list[InputItem]:
-    """All items.
+def conversation(
+    request: Request, model: str, role: str, dropped: set[str], *, marked: bool = False
+) -> tuple[str, list[InputItem]]:
+    """The instructions (empty where there are none) and all items.
 
     Args:
         request: The caller's request.
         model: The model that is to read them.
-        role: What a system message in the middle is called: "system" or "developer".
+        role: What a system message is called: "system" or "developer".
         dropped: Gets the path of what cannot be said.
+        marked: Whether texts are marked for the cache: the first ones, whose prefix is the most stable.
+            Instructions cannot be marked, so a system prompt that is to be cached becomes the first message.
     """
-    writer = _Writer(model, role, dropped)
+    writer = _Writer(model, role, dropped, MAX_MARKS if marked else 0)
+    system = system_blocks(request)
+    instructions = ""
+    if marked and any(is_cached(block.cache_control) for block in system):
+        writer.lead(system)
+    else:
+        instructions = writer.text(system)
     for answer, others in steps(request.messages):
         writer.answer(answer)
         used = writer.outputs(answer, others)
         for turn in others:
             writer.turn(turn, used)
-    return writer.items
+    return instructions, writer.items
 
 
 def without_reasoning(items: Sequence[InputItem]) -> list[InputItem]:
@@ -123,11 +133,16 @@ def without_reasoning(items: Sequence[InputItem]) -> list[InputItem]:
 class _Writer:
     """Writes the items."""
 
-    def __init__(self, model: str, role: str, dropped: set[str]) -> None:
+    def __init__(self, model: str, role: str, dropped: set[str], marks: int) -> None:
         self.items: list[InputItem] = []
         self._model = model
         self._role = role
-        self._parts = _Parts(dropped)
+        self._parts = _Parts(dropped, marks)
+
+    def lead(self, system: Iterable[Block]) -> None:
+        """The system prompt as the first message."""
+        if parts := self._parts.of(system):
+            self.items.append(InputMessage(self._role, [*parts]))
 
     def answer(self, blocks: Iterable[Block]) -> None:
         """What the assistant said; reasoning waits for the item that it belongs to, a phase for its message."""
@@ -202,11 +217,20 @@ class _Writer:
 
 
 class _Parts(Parts[Part]):
-    """The parts of a message."""
+    """The parts of a message. `marks` is how many more texts may be marked for the cache."""
+
+    def __init__(self, dropped: set[str], marks: int) -> None:
+        super().__init__(dropped)
+        self._marks = marks
 
     def text(self, text: Text) -> list[Part]:
         """See `Parts.text`."""
-        return [InputText(text.text)] if text.text else []
+        if not text.text:
+            return []
+        if not (self._marks and is_cached(text.cache_control)):
+            return [InputText(text.text)]
+        self._marks -= 1
+        return [InputText(text.text, Breakpoint())]
 
     def image(self, image: Image) -> list[Part]:
         """See `Parts.image`."""

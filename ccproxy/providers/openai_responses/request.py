@@ -16,7 +16,7 @@ from ccproxy.providers.openai_chat import reasoning, tools
 from ccproxy.providers.openai_chat.dialect import Dialect
 from ccproxy.providers.openai_chat.request import extras
 from ccproxy.providers.openai_chat.wire import FunctionTool as ChatTool
-from ccproxy.providers.openai_responses.items import conversation, instructions
+from ccproxy.providers.openai_responses.items import conversation
 from ccproxy.providers.openai_responses.wire import (
     CountRequest,
     Filters,
@@ -51,9 +51,12 @@ def translate(
     Raises:
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
-    dropped = unsayable(head)
+    marked = dialect.cache_control == "marked" and reasoning.marks_caches(model)
+    dropped = unsayable(head, says_cache_control=marked)
+    if marked and b'"cache_control"' in bytes(head.fields.get("tools", b"")):
+        dropped.add("tools.cache_control")
     with opened_late():
-        body = _translate(request, head, model, dialect, dropped, old_client=old_client)
+        body = _translate(request, head, model, dialect, dropped, old_client=old_client, marked=marked)
     if session:
         body = msgspec.structs.replace(body, **dialect.session(session))
     return body, dropped
@@ -65,9 +68,17 @@ def countable(body: ResponsesRequest) -> CountRequest:
 
 
 def _translate(
-    request: Request, head: Head, model: str, dialect: Dialect, dropped: set[str], *, old_client: bool
+    request: Request,
+    head: Head,
+    model: str,
+    dialect: Dialect,
+    dropped: set[str],
+    *,
+    old_client: bool,
+    marked: bool,
 ) -> ResponsesRequest:
     role = "developer" if reasoning.is_recent(model) else "system"
+    instructions, items = conversation(request, model, role, dropped, marked=marked)
     if request.top_k is not None:
         dropped.add("top_k")
     search = wanted_search(head) if dialect.web_search == "responses" else None
@@ -84,8 +95,8 @@ def _translate(
         members["stream"] = True
     return ResponsesRequest(
         model=model,
-        input=conversation(request, model, role, dropped),
-        instructions=instructions(request, dropped) or UNSET,
+        input=items,
+        instructions=instructions or UNSET,
         store=False,
         max_output_tokens=max(request.max_tokens, MIN_OUTPUT_TOKENS),
         **members,

@@ -13,10 +13,17 @@ from ccproxy.providers.openai_chat.wire import JsonSchema
 # The request.
 
 
-class InputText(Struct, frozen=True, tag="input_text"):
+class Breakpoint(Struct, frozen=True):
+    """Marks the end of what is to be cached."""
+
+    mode: str = "explicit"
+
+
+class InputText(Struct, frozen=True, tag="input_text", omit_defaults=True):
     """Text of the user, the developer or a tool."""
 
     text: str
+    prompt_cache_breakpoint: Breakpoint | UnsetType = UNSET
 
 
 class InputImage(Struct, frozen=True, tag="input_image"):
