@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ccproxy.errors import ApiError, Reason
-from ccproxy.messages import BLOCK_TYPES, SOURCE_TYPES, Request, Unknown
+from ccproxy.messages import BLOCK_TYPES, SOURCE_TYPES, Request, Text, Unknown
 
 BUDGET_FROM_BYTES = 1 << 20  # below it no document can stall the loop for long
 MAX_CONTAINERS = 500_000  # objects and arrays: 40 ms and 42 MB to build, measured
@@ -160,13 +160,18 @@ def _content_named(content: Raw) -> Any:
     return [_block_named(block) for block in decode(bytes(content), list[Raw])]
 
 
+_TOLD = {"compaction": "content", "tool_reference": "tool_name"}
+"""Blocks that are as good as a text: the summary of what came before, the name of a tool that a search found."""
+
+
 def _block_named(block: Raw) -> Any:
     if bytes(block).lstrip()[:1] != b"{":
         return block
     members: dict[str, Any] = decode(bytes(block), dict[str, Raw])
     name = _type(members)
     if name is not None and name not in BLOCK_TYPES:
-        return Unknown(name)
+        told = _string(members.get(_TOLD.get(name, "")))
+        return Unknown(name) if told is None else Text(told)
     if name == "tool_result" and "content" in members:
         members["content"] = _content_named(members["content"])
     source = members.get("source")
@@ -181,7 +186,10 @@ def _block_named(block: Raw) -> Any:
 
 
 def _type(members: Mapping[str, Raw]) -> str | None:
-    raw = members.get("type")
+    return _string(members.get("type"))
+
+
+def _string(raw: Raw | None) -> str | None:
     if raw is None or bytes(raw)[:1] != b'"':
         return None
     return decode(bytes(raw), str)

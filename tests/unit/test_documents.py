@@ -155,6 +155,23 @@ def test_a_block_of_an_unknown_type_is_known_by_its_name():
     ]
 
 
+@pytest.mark.parametrize(
+    ("block", "read"),
+    [
+        ({"type": "compaction", "content": "We spoke of a."}, Text("We spoke of a.")),
+        ({"type": "compaction", "content": None}, Unknown("compaction")),
+        ({"type": "tool_reference", "tool_name": "read"}, Text("read")),
+        ({"type": "tool_reference"}, Unknown("tool_reference")),
+    ],
+)
+def test_a_block_that_is_as_good_as_a_text_is_one(block: dict[str, Any], read: object):
+    """A summary is all that is left of a conversation; without it the model has forgotten everything."""
+    turn = {"role": "user", "content": [block]}
+    request = decode_request(msgspec.json.encode({"model": "m", "max_tokens": 1, "messages": [turn]}))
+
+    assert request.messages[0].content == [read]
+
+
 def test_unknown_types_are_found_inside_others():
     """Results and documents hold blocks, images hold sources."""
     unknown = {"type": "new"}
