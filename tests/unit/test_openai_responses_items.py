@@ -282,14 +282,16 @@ def phased(phase: str, *texts: str) -> dict[str, Any]:
 
 def test_the_phase_of_a_message_comes_back():
     """Else a model may take its own commentary for the end of its work."""
-    made = answered(response(phased("commentary", "I look"), phased("final_answer", "found")), tools=[TOOL])
-    spoken = items(user(said("hi")), assistant(*made["content"]), user(said("and?")))
+    told = (phased("commentary", "I look"), phased("final_answer", "found"))
+    made = answered(response(*told), tools=[TOOL])
+    spoken = items(user(said("hi")), assistant(*made["content"], said("on")), user(said("and?")))
 
     assert [block["type"] for block in made["content"]] == ["thinking", "text"] * 2
     assert [(item["role"], item.get("phase")) for item in spoken] == [
         ("user", None),
         ("assistant", "commentary"),
         ("assistant", "final_answer"),
+        ("assistant", None),
         ("user", None),
     ]
 

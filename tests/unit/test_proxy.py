@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from unit import chat
 from unit.fakes import ScriptedResponse, ScriptedTransport, Step, answer
 
 from ccproxy import proxy as module
@@ -13,6 +14,7 @@ from ccproxy.config import Config, ProviderConfig, RouteConfig
 from ccproxy.errors import ApiError, Reason
 from ccproxy.messages import PING
 from ccproxy.metrics import Metrics
+from ccproxy.providers import openrouter
 from ccproxy.providers.anthropic import Anthropic
 from ccproxy.proxy import Proxy, shutting_down
 from ccproxy.routing import Router
@@ -45,7 +47,8 @@ class Bench:
         self.serving = Serving()
         self.serving.move(Phase.SERVING, "serving")
         upstream = Upstream(Anthropic("anthropic", "http://127.0.0.1:1", "k"), self.transport)
-        self.proxy = Proxy(Router(config), {"anthropic": upstream}, self.metrics, self.serving)
+        self.router = Router(config)
+        self.proxy = Proxy(self.router, {"anthropic": upstream}, self.metrics, self.serving)
 
     @property
     def counted(self) -> tuple[int, int]:
@@ -81,6 +84,18 @@ async def test_a_whole_answer_names_its_provider_and_model():
     assert reply.headers["x-ccproxy-upstream-request-id"] == "up"
     assert bench.counted == (1, 0)
     assert bench.transport.open == 0
+
+
+async def test_what_an_answer_tells_besides_reaches_the_caller():
+    """OpenRouter's price stands in the answer, where an Anthropic message has no place for it."""
+    bench = Bench(answer(chat.completion(content="hi").replace(b'"usage":{', b'"usage":{"cost":0.5,')))
+    upstream = Upstream(openrouter.provider("anthropic", "http://127.0.0.1:1/v1", "k"), bench.transport)
+    it = Proxy(bench.router, {"anthropic": upstream}, bench.metrics, bench.serving)
+    body = {"model": "claude", "max_tokens": 5, "messages": [chat.USER]}
+
+    reply = await it.create_message(Call(edge="http", request_id="req_1", body=msgspec.json.encode(body)))
+
+    assert (reply.headers["x-ccproxy-cost"], reply.headers["x-ccproxy-model"]) == ("0.5", "claude-real")
 
 
 async def test_an_answer_that_cannot_be_used_is_the_providers_failure():

@@ -35,7 +35,6 @@ __all__ = ["COMPATIBLE", "OPENAI", "ChatExchange", "ChatStream", "Dialect", "Ope
 _OPENAI_HOSTS = ("openai.com", "openai.azure.com")
 
 
-
 class OpenAIChat:
     """A server that speaks Chat Completions.
 
