@@ -25,6 +25,17 @@ class WebSearch(Struct, frozen=True):
     user_location: Raw | UnsetType = UNSET
 
     @property
+    def limits(self) -> set[str]:
+        """The members that narrow it."""
+        told = {
+            "max_uses": self.max_uses is not None,
+            "allowed_domains": bool(self.allowed_domains),
+            "blocked_domains": bool(self.blocked_domains),
+            "user_location": self.location is not UNSET,
+        }
+        return {name for name, is_told in told.items() if is_told}
+
+    @property
     def location(self) -> Raw | UnsetType:
         """Where the user is, where that is told."""
         is_told = self.user_location is not UNSET and bytes(self.user_location) != b"null"

@@ -94,7 +94,7 @@ def test_gemini_searches_by_google():
     assert gemini.sent(tools=[LIMITED])["tools"] == [{"googleSearch": {}}]
     assert "toolConfig" not in gemini.sent(tools=[LIMITED])
     assert gemini.dropped(tools=[SEARCH]) == ()
-    assert gemini.dropped(tools=[LIMITED]) == ("tools.domains", "tools.max_uses", "tools.user_location")
+    assert gemini.dropped(tools=[LIMITED]) == ("tools.allowed_domains", "tools.max_uses", "tools.user_location")
 
 
 def test_gemini_searches_beside_functions_from_the_third_on():

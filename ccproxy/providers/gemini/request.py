@@ -87,12 +87,7 @@ def _tools(declared: list[FunctionDeclaration], search: WebSearch | None, droppe
     tools = [Tools(declared)] if declared else []
     if search is not None:
         tools.append(Tools(google_search=GoogleSearch()))
-        if search.max_uses is not None:
-            dropped.add("tools.max_uses")
-        if search.allowed_domains or search.blocked_domains:
-            dropped.add("tools.domains")
-        if search.location is not UNSET:
-            dropped.add("tools.user_location")
+        dropped |= {f"tools.{limit}" for limit in search.limits}
     return tools
 
 
