@@ -13,6 +13,7 @@ import secrets
 import traceback
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -39,32 +40,53 @@ class Reason(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+Circuit = Literal["", "answers", "counts", "rests", "refuses"]
+"""What a failure says of the provider: nothing; that it works; that it fails; that it wants time or money; that it
+refuses our credential."""
+
+Replay = Literal["never", "uncertain", "safe"]
+"""Whether another attempt can follow, before the caller got anything. `safe`: this one was surely not billed."""
+
+
 class Rule(Struct, frozen=True):
-    """How a reason appears to the caller. `grpc` is the name of a grpc.StatusCode."""
+    """How a reason appears to the caller, and what it means for the next attempt.
+
+    `grpc` is the name of a grpc.StatusCode. `circuit` and `replay` are for a provider's failures alone.
+    """
 
     type: str
     status: int
     grpc: str
     retry: bool
+    circuit: Circuit
+    replay: Replay = "never"
 
 
 RULES: Mapping[Reason, Rule] = {
-    Reason.INVALID_REQUEST: Rule("invalid_request_error", 400, "INVALID_ARGUMENT", retry=False),
-    Reason.AUTHENTICATION_FAILED: Rule("authentication_error", 401, "UNAUTHENTICATED", retry=False),
-    Reason.BILLING: Rule("billing_error", 402, "FAILED_PRECONDITION", retry=False),
-    Reason.PERMISSION_DENIED: Rule("permission_error", 403, "PERMISSION_DENIED", retry=False),
-    Reason.NOT_FOUND: Rule("not_found_error", 404, "NOT_FOUND", retry=False),
-    Reason.CONFLICT: Rule("conflict_error", 409, "ABORTED", retry=False),
-    Reason.REQUEST_TOO_LARGE: Rule("request_too_large", 413, "RESOURCE_EXHAUSTED", retry=False),
-    Reason.RATE_LIMITED: Rule("rate_limit_error", 429, "RESOURCE_EXHAUSTED", retry=True),
-    Reason.UPSTREAM_AUTHENTICATION_FAILED: Rule("api_error", 502, "INTERNAL", retry=False),
-    Reason.UPSTREAM_UNREACHABLE: Rule("api_error", 502, "UNAVAILABLE", retry=True),
-    Reason.UPSTREAM_INVALID_RESPONSE: Rule("api_error", 502, "INTERNAL", retry=True),
-    Reason.OVERLOADED: Rule("overloaded_error", 529, "UNAVAILABLE", retry=True),
-    Reason.SHUTTING_DOWN: Rule("overloaded_error", 503, "UNAVAILABLE", retry=True),
-    Reason.TIMEOUT: Rule("timeout_error", 504, "DEADLINE_EXCEEDED", retry=True),
-    Reason.UNSUPPORTED: Rule("invalid_request_error", 501, "UNIMPLEMENTED", retry=False),
-    Reason.INTERNAL: Rule("api_error", 500, "INTERNAL", retry=False),
+    Reason.INVALID_REQUEST: Rule("invalid_request_error", 400, "INVALID_ARGUMENT", retry=False, circuit="answers"),
+    Reason.AUTHENTICATION_FAILED: Rule("authentication_error", 401, "UNAUTHENTICATED", retry=False, circuit=""),
+    Reason.BILLING: Rule("billing_error", 402, "FAILED_PRECONDITION", retry=False, circuit="rests", replay="safe"),
+    Reason.PERMISSION_DENIED: Rule("permission_error", 403, "PERMISSION_DENIED", retry=False, circuit="answers"),
+    Reason.NOT_FOUND: Rule("not_found_error", 404, "NOT_FOUND", retry=False, circuit="answers"),
+    Reason.CONFLICT: Rule("conflict_error", 409, "ABORTED", retry=False, circuit="answers"),
+    Reason.REQUEST_TOO_LARGE: Rule("request_too_large", 413, "RESOURCE_EXHAUSTED", retry=False, circuit="answers"),
+    Reason.RATE_LIMITED: Rule(
+        "rate_limit_error", 429, "RESOURCE_EXHAUSTED", retry=True, circuit="rests", replay="safe"
+    ),
+    Reason.UPSTREAM_AUTHENTICATION_FAILED: Rule(
+        "api_error", 502, "INTERNAL", retry=False, circuit="refuses", replay="safe"
+    ),
+    Reason.UPSTREAM_UNREACHABLE: Rule(
+        "api_error", 502, "UNAVAILABLE", retry=True, circuit="counts", replay="safe"
+    ),
+    Reason.UPSTREAM_INVALID_RESPONSE: Rule("api_error", 502, "INTERNAL", retry=True, circuit="counts"),
+    Reason.OVERLOADED: Rule("overloaded_error", 529, "UNAVAILABLE", retry=True, circuit="counts", replay="safe"),
+    Reason.SHUTTING_DOWN: Rule("overloaded_error", 503, "UNAVAILABLE", retry=True, circuit=""),
+    Reason.TIMEOUT: Rule(
+        "timeout_error", 504, "DEADLINE_EXCEEDED", retry=True, circuit="counts", replay="uncertain"
+    ),
+    Reason.UNSUPPORTED: Rule("invalid_request_error", 501, "UNIMPLEMENTED", retry=False, circuit="answers"),
+    Reason.INTERNAL: Rule("api_error", 500, "INTERNAL", retry=False, circuit="counts", replay="uncertain"),
 }
 
 _BY_STATUS = {
@@ -107,6 +129,7 @@ class ApiError(Exception):
         status: The HTTP status; the row's unless the provider gave another one.
         retry_after: Seconds until another try makes sense, where that is known.
         should_retry: What `x-should-retry` says.
+        replay: Whether another attempt may be made of it; the row's unless it is known better.
         body: A whole error document to send as it is (an Anthropic upstream's own), else None.
         headers: Further headers for the caller, lower case.
         details: What a program can decide by, such as Anthropic's `error_code`.
@@ -125,6 +148,7 @@ class ApiError(Exception):
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         details: Mapping[str, str] | None = None,
+        replay: Replay | None = None,
     ) -> None:
         super().__init__(message)
         rule = RULES[reason]
@@ -135,6 +159,7 @@ class ApiError(Exception):
         self.grpc = rule.grpc
         self.retry_after = retry_after
         self.should_retry = rule.retry if should_retry is None else should_retry
+        self.replay: Replay = rule.replay if replay is None else replay
         self.body = body
         self.headers = dict(headers or {})
         self.details = dict(details or {})
