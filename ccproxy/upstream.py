@@ -8,19 +8,23 @@ sees a host name and nothing else; `http` ones in absolute form.
 """
 
 import asyncio
+import errno
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Protocol, Self
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from msgspec import Struct
 from yarl import URL
 
+from ccproxy.circuit import Circuit
 from ccproxy.config import Secret, is_loopback
-from ccproxy.errors import ApiError, Reason
+from ccproxy.errors import ApiError, Reason, Replay
 from ccproxy.provider import Provider, UpstreamRequest
 
 CONNECT_SECONDS = 10.0  # the name, a proxy, TCP and TLS; the answer itself may take minutes
@@ -78,11 +82,36 @@ class Transport(Protocol):
         ...
 
 
-class Upstream(Struct, frozen=True):
-    """A provider and the way to it."""
+class Endpoint(Struct, frozen=True):
+    """One way to a provider: an address and a key of it. `label` is for people, and holds neither."""
 
+    label: str
     provider: Provider
-    transport: Transport
+    circuit: Circuit
+
+
+class Upstream:
+    """A provider: the ways to it, and the connections that they share.
+
+    Args:
+        provider: Its first way.
+        transport: The connections.
+        others: Its other addresses and keys.
+    """
+
+    def __init__(self, provider: Provider, transport: Transport, others: Sequence[Provider] = ()) -> None:
+        self.provider = provider
+        self.transport = transport
+        several = bool(others)
+        self.endpoints = tuple(
+            Endpoint(f"{each.name}#{number}" if several else each.name, each, Circuit())
+            for number, each in enumerate((provider, *others), 1)
+        )
+
+    def choose(self, now: float, but_not: Sequence[Endpoint] = ()) -> Endpoint | None:
+        """The way for the next call: one that may be used and does not rest, with the fewest calls on it."""
+        free = [each for each in self.endpoints if each not in but_not and each.circuit.admits(now)]
+        return min(free, key=lambda each: (each.circuit.rests(now), each.circuit.running), default=None)
 
 
 class HttpTransport:
@@ -116,11 +145,12 @@ class HttpTransport:
             total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=whole_seconds
         )
         self._session: aiohttp.ClientSession | None = None
+        self._is_new: ContextVar[bool] = ContextVar("is_new")
 
     async def __aenter__(self) -> Self:
         # limit=0: aiohttp would queue the 101st stream in silence
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._trust),
+            connector=_Connector(self._is_new, limit=0, ssl=self._trust),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=READ_BYTES,
             auto_decompress=True,
@@ -142,6 +172,7 @@ class HttpTransport:
         proxy = self._proxy
         if proxy is not None and goes_direct(url.host or "", self._no_proxy):
             proxy = None
+        self._is_new.set(False)
         tunnelled = url.scheme == "https"  # then the proxy has a request of its own, and its headers go there
         try:
             response = await self._session.request(
@@ -155,7 +186,7 @@ class HttpTransport:
                 proxy_headers=proxy.headers if proxy and tunnelled else None,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise failure(error, self._provider) from error
+            raise failure(error, self._provider, reused=not self._is_new.get()) from error
         try:
             if proxy and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
                 # The proxy's word, not the provider's.
@@ -166,6 +197,23 @@ class HttpTransport:
             await _drain(response)
         finally:
             response.close()  # back to the pool where the body was read to its end, else closed
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the task that asks whether it got a new connection."""
+
+    def __init__(self, is_new: ContextVar[bool], *, limit: int, ssl: ssl.SSLContext | bool) -> None:
+        super().__init__(limit=limit, ssl=ssl)
+        self._is_new = is_new
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: "list[aiohttp.tracing.Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> ResponseHandler:
+        self._is_new.set(True)
+        return await super()._create_connection(req, traces, timeout)
 
 
 class HttpResponse:
@@ -293,8 +341,22 @@ def _of_the_proxy(error: aiohttp.ClientProxyConnectionError | aiohttp.ClientHttp
             return "the outbound proxy cannot be reached"
 
 
-def failure(error: Exception, provider: str) -> ApiError:
-    """What an exception of the client means. The text never holds a URL, a header or bytes of the answer."""
+_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def failure(error: Exception, provider: str, *, reused: bool = False) -> ApiError:
+    """What an exception of the client means. The text never holds a URL, a header or bytes of the answer.
+
+    Args:
+        error: What was raised.
+        provider: Whose connection it was.
+        reused: Whether a connection that had served before broke before any answer: then the provider most
+            probably closed it for being idle, and another try is as good as the first.
+    """
+    if isinstance(error, OSError) and error.errno in _OUT_OF_FILES:
+        message = "CCProxy has no file descriptor left for a connection"
+        return ApiError(Reason.OVERLOADED, message, status=503, retry_after=1)  # ours, not the provider's
+    replay: Replay | None = None
     match error:
         case aiohttp.ConnectionTimeoutError():
             reason, what = Reason.UPSTREAM_UNREACHABLE, f"no connection within {CONNECT_SECONDS:g} s"
@@ -303,15 +365,16 @@ def failure(error: Exception, provider: str) -> ApiError:
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
             reason, what = Reason.UPSTREAM_UNREACHABLE, _of_the_proxy(error)
         case aiohttp.ClientSSLError():
-            reason, what = Reason.UPSTREAM_UNREACHABLE, "TLS verification failed"
+            reason, what, replay = Reason.UPSTREAM_UNREACHABLE, "TLS verification failed", "never"
         case aiohttp.ClientConnectorDNSError():
             reason, what = Reason.UPSTREAM_UNREACHABLE, "its name cannot be resolved"
         case aiohttp.ClientConnectorError():
             reason, what = Reason.UPSTREAM_UNREACHABLE, "the connection was refused"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
             reason, what = Reason.UPSTREAM_UNREACHABLE, "the connection broke"
+            replay = "safe" if reused else "uncertain"
         case aiohttp.ClientPayloadError():
-            reason, what = Reason.UPSTREAM_UNREACHABLE, "the answer was cut off"
+            reason, what, replay = Reason.UPSTREAM_UNREACHABLE, "the answer was cut off", "uncertain"
         case _:
             reason, what = Reason.UPSTREAM_INVALID_RESPONSE, "the answer is not HTTP as documented"
-    return ApiError(reason, f"provider {provider}: {what}").by(provider)
+    return ApiError(reason, f"provider {provider}: {what}", replay=replay).by(provider)

@@ -36,7 +36,10 @@ LIMITS: Mapping[str, Limit] = {
     "$.shutdown_timeout": Limit(0, 900, "seconds"),  # no orchestrator waits longer
     "$.drain_delay": Limit(0, 900, "seconds"),
     "$.long_context_threshold": Limit(1),
+    "$.retry.attempts": Limit(1, 10),
+    "$.retry.budget_percent": Limit(0, 100),
     # Beyond a day it was meant in another unit: the ancestor's numbers were nanoseconds.
+    "$.probe_interval": Limit(0, 86_400, "seconds"),
     "$.performance.request_timeout": Limit(0.001, 86_400, "seconds"),
     "$.performance.max_request_body_size": Limit(1 << 10, 1 << 30, "bytes"),
 }
@@ -180,6 +183,7 @@ def _check_providers(config: Config, problems: Problems) -> None:
             problems.check(f"{at}.api_base_url", "expected http(s)://host[:port][/path] and nothing else")
         _check_auth(provider, at, problems)
         _check_apis(provider, at, problems)
+        _check_endpoints(provider, at, problems)
         for number, model in enumerate(provider.models):
             _check_model(model, f"{at}.models[{number}]", problems)
         if provider.default_model:
@@ -191,7 +195,11 @@ def _check_auth(provider: ProviderConfig, at: str, problems: Problems) -> None:
         return
     if provider.kind != "anthropic":
         problems.check(f"{at}.auth", "client is for providers of the type anthropic: callers have its keys")
-    elif provider.api_key is not None or provider.api_key_file:
+    elif (
+        provider.api_key is not None
+        or provider.api_key_file
+        or any(each.api_key is not None or each.api_key_file for each in provider.endpoints)
+    ):
         problems.check(f"{at}.auth", "client sends the caller's key, so leave api_key and api_key_file out")
 
 
@@ -210,6 +218,18 @@ def _check_apis(provider: ProviderConfig, at: str, problems: Problems) -> None:
     for place, api in places.items():
         if api not in known.apis and (known.apis or api != "auto"):
             problems.check(place, expected)
+
+
+def _check_endpoints(provider: ProviderConfig, at: str, problems: Problems) -> None:
+    for number, endpoint in enumerate(provider.endpoints):
+        place = f"{at}.endpoints[{number}]"
+        given = endpoint.api_base_url or endpoint.api_key is not None or endpoint.api_key_file
+        if not given and not any(problems.failed(f"{place}.{name}") for name in ("api_key", "api_key_file")):
+            problems.check(place, "expected an api_base_url, an api_key or an api_key_file")
+        if endpoint.api_key is not None:
+            _check_key(endpoint.api_key, f"{place}.api_key", "leave it out for the provider's own", problems)
+        if endpoint.api_base_url and not _is_base_url(endpoint.api_base_url):
+            problems.check(f"{place}.api_base_url", "expected http(s)://host[:port][/path] and nothing else")
 
 
 def _check_model(name: str, place: str, problems: Problems) -> None:

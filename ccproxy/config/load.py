@@ -10,14 +10,16 @@ Nothing is read from the working directory. Secrets are `Secret`s: no `repr`, lo
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
 from ccproxy.config import checks, environment, json_file, secret_file
 from ccproxy.config.problems import ConfigError, Problems
 from ccproxy.config.shape import Shape
-from ccproxy.config.types import Config, ProviderConfig, Secret
+from ccproxy.config.types import Config, EndpointConfig, ProviderConfig, Secret
+
+Holder = TypeVar("Holder", ProviderConfig, EndpointConfig)
 
 
 class Loaded(Struct, frozen=True):
@@ -108,7 +110,14 @@ def _tidy(config: Config, home: Path) -> Config:
         log_file=environment.path(config.log_file, home),
         keys=[structs.replace(key, key_file=environment.path(key.key_file, home)) for key in config.keys],
         providers=[
-            structs.replace(provider, api_key_file=environment.path(provider.api_key_file, home))
+            structs.replace(
+                provider,
+                api_key_file=environment.path(provider.api_key_file, home),
+                endpoints=[
+                    structs.replace(each, api_key_file=environment.path(each.api_key_file, home))
+                    for each in provider.endpoints
+                ],
+            )
             for provider in config.providers
         ],
     )
@@ -122,18 +131,28 @@ def _with_key_files(config: Config, problems: Problems) -> Config:
     return structs.replace(
         config,
         providers=[
-            _with_key_file(provider, f"$.providers[{index}].api_key_file", problems)
+            _with_provider_files(provider, f"$.providers[{index}]", problems)
             for index, provider in enumerate(config.providers)
         ],
     )
 
 
-def _with_key_file(provider: ProviderConfig, place: str, problems: Problems) -> ProviderConfig:
-    if provider.api_key_file and provider.api_key is not None:
+def _with_provider_files(provider: ProviderConfig, at: str, problems: Problems) -> ProviderConfig:
+    used = provider.enabled
+    endpoints = [
+        _with_key_file(endpoint, f"{at}.endpoints[{number}].api_key_file", problems, used=used)
+        for number, endpoint in enumerate(provider.endpoints)
+    ]
+    provider = _with_key_file(provider, f"{at}.api_key_file", problems, used=used)
+    return structs.replace(provider, endpoints=endpoints)
+
+
+def _with_key_file(holder: Holder, place: str, problems: Problems, *, used: bool) -> Holder:
+    if holder.api_key_file and holder.api_key is not None:
         problems.check(place, "api_key is there, too; leave one out")
-    elif provider.api_key_file and provider.enabled:  # of one that is not, the file may be elsewhere
-        return structs.replace(provider, api_key=_secret(provider.api_key_file, place, problems))
-    return provider
+    elif holder.api_key_file and used:  # where it is not, the file may be elsewhere
+        return structs.replace(holder, api_key=_secret(holder.api_key_file, place, problems))
+    return holder
 
 
 def _secret(file: str, place: str, problems: Problems) -> Secret | None:
@@ -159,7 +178,9 @@ def _look_at_mode(file: Path, document: Any, problems: Problems) -> None:
 def _holds_secrets(document: Any) -> bool:
     """Whether a file has a key itself, not the name of a variable that has it."""
     places: list[tuple[Any, str]] = [(document, "apikey"), (document, "proxy_url")]
-    places += [(each, "api_key") for each in document.get("providers", [])]
+    providers = document.get("providers", [])
+    places += [(each, "api_key") for each in providers]
+    places += [(each, "api_key") for provider in providers for each in provider.get("endpoints", [])]
     places += [(each, "key") for each in document.get("keys", [])]
     values = [each.get(name) for each, name in places]
     return any(value and "${" not in value for value in values)

@@ -105,6 +105,20 @@ class KeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str = ""
 
 
+class EndpointConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One more address or key of a provider. What it leaves out is the provider's own.
+
+    Attributes:
+        api_base_url: Its address.
+        api_key: Its key.
+        api_key_file: A file whose first line is the key.
+    """
+
+    api_base_url: str = ""
+    api_key: Secret | None = None
+    api_key_file: str = ""
+
+
 class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One provider.
 
@@ -124,6 +138,8 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
         model_apis: The same for single models, by their whole names at the provider.
         models: Its models. Named here, they are routed to it and shown in `/v1/models`.
         default_model: The model for names that are not its own, such as a Claude model's at OpenAI.
+        endpoints: More addresses or keys of it. Calls go where the fewest are running; one that fails, asks for
+            time or refuses its key is left alone for a while.
         enabled: Whether it is used.
     """
 
@@ -137,6 +153,7 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
     model_apis: dict[str, Api] = {}
     models: list[str] = []
     default_model: str = ""
+    endpoints: list[EndpointConfig] = []
     enabled: bool = True
 
     @property
@@ -185,6 +202,21 @@ class PerformanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_request_body_size: Size = Size(32 * MIB)
 
 
+class RetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Further attempts at a call, before anything of an answer has gone to the caller.
+
+    Attributes:
+        attempts: The most there are for one call, the first included; 1 for no others.
+        budget_percent: How many further attempts there may be for a hundred calls at a provider; and one a second.
+        uncertain: Whether a fallback is tried also where the failed attempt may have been billed: no answer in
+            time, a connection that broke, a server's own error.
+    """
+
+    attempts: int = 3
+    budget_percent: int = 20
+    uncertain: bool = False
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration.
 
@@ -212,6 +244,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         long_context_threshold: Input tokens (estimated) above which the route `longContext` is taken.
         providers: The upstreams.
         routes: A model's name, or `longContext`, `background`, `think`, `default`, to where it goes.
+        retry: Further attempts at a call that failed.
+        probe_interval: How often a provider that nobody calls is asked for its list of models, to know whether it
+            works. That costs nothing. 0 never asks.
         performance: Limits.
         demo: Whether the built-in demo upstream stands in for the providers.
     """
@@ -237,6 +272,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     long_context_threshold: int = 60_000
     providers: list[ProviderConfig] = field(default_factory=list)
     routes: dict[str, RouteConfig] = field(default_factory=dict)
+    retry: RetryConfig = RetryConfig()
+    probe_interval: Duration = Duration(0)
     performance: PerformanceConfig = PerformanceConfig()
     demo: bool = False
 

@@ -39,6 +39,7 @@ class Entry(Struct):
         input_tokens: As the provider reports them, without cached ones.
         output_tokens: As the provider reports them.
         cache_read: Input tokens that the provider had in its cache.
+        attempts: How many attempts there were.
         dropped: How many members of the request the provider's protocol has no place for.
         upstream_request_id: The provider's id for its own support.
         level: Of the line; no member of it.
@@ -61,6 +62,7 @@ class Entry(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read: int | None = None
+    attempts: int | None = None
     dropped: int | None = None
     upstream_request_id: str = ""
     level: int = logging.INFO

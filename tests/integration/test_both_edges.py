@@ -10,7 +10,7 @@ import pytest
 from integration.edges import Edge, GrpcEdge, HttpEdge, Outcome
 
 from ccproxy.app import Service, running
-from ccproxy.config import Config
+from ccproxy.config import Config, RetryConfig
 
 MODELS = ["claude-demo-1", "openai,gpt-demo-1"]
 
@@ -18,7 +18,8 @@ MODELS = ["claude-demo-1", "openai,gpt-demo-1"]
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     """A running service, with the demo upstream."""
-    async with running(Config(port=0, grpc_port=0, demo=True), {}) as service:
+    config = Config(port=0, grpc_port=0, demo=True, retry=RetryConfig(attempts=1))  # failures shall be seen
+    async with running(config, {}) as service:
         yield service
 
 

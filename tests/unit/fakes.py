@@ -1,7 +1,7 @@
 """A transport that answers from a script: the seam that `upstream` leaves for tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from ccproxy.errors import ApiError
@@ -49,11 +49,13 @@ class ScriptedTransport:
         self._responses = list(responses)
         self.requests: list[UpstreamRequest] = []
         self.open = 0
+        self.on_send: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest, *, stream: bool) -> AsyncIterator[ScriptedResponse]:
         assert isinstance(stream, bool)
         self.requests.append(request)
+        self.on_send()
         response = self._responses.pop(0)
         if isinstance(response, ApiError):
             raise response

@@ -8,9 +8,10 @@ import pytest
 from unit import chat
 from unit.fakes import ScriptedResponse, ScriptedTransport, Step, answer
 
-from ccproxy import proxy as module
+from ccproxy import message_stream as module
+from ccproxy.backend import Backend
 from ccproxy.call import Call
-from ccproxy.config import Config, ProviderConfig, RouteConfig
+from ccproxy.config import Config, ProviderConfig, RetryConfig, RouteConfig
 from ccproxy.errors import ApiError, Reason
 from ccproxy.messages import PING
 from ccproxy.metrics import Metrics
@@ -48,7 +49,8 @@ class Bench:
         self.serving.move(Phase.SERVING, "serving")
         upstream = Upstream(Anthropic("anthropic", "http://127.0.0.1:1", "k"), self.transport)
         self.router = Router(config)
-        self.proxy = Proxy(self.router, {"anthropic": upstream}, self.metrics, self.serving)
+        backend = Backend(self.router, {"anthropic": upstream}, retry=RetryConfig(attempts=1))
+        self.proxy = Proxy(backend, self.metrics, self.serving)
 
     @property
     def counted(self) -> tuple[int, int]:

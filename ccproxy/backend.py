@@ -1,0 +1,54 @@
+"""What the configuration became. It is replaced whole when that changes; running calls keep theirs."""
+
+import asyncio
+from collections.abc import Mapping
+
+from ccproxy.attempts import Budget
+from ccproxy.config import RetryConfig
+from ccproxy.models import Catalogue, Listings
+from ccproxy.routing import Router
+from ccproxy.upstream import Upstream
+
+WHOLE_SECONDS = 600.0  # for a whole answer: the SDK's own default
+
+
+class Backend:
+    """The routes, the providers and what is allowed on the way to them.
+
+    Args:
+        router: The operator's routes.
+        upstreams: The providers by name.
+        retry: Which further attempts there may be.
+        whole_seconds: How long a whole answer may take.
+        listings: What is known of models.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        upstreams: Mapping[str, Upstream],
+        *,
+        retry: RetryConfig | None = None,
+        whole_seconds: float = WHOLE_SECONDS,
+        listings: Listings | None = None,
+    ) -> None:
+        self.router = router
+        self.upstreams = upstreams
+        self.retry = RetryConfig() if retry is None else retry
+        self.budgets = {name: Budget(self.retry.budget_percent) for name in upstreams}
+        self.whole_seconds = whole_seconds
+        self.catalogue = Catalogue(router, upstreams, listings)
+        self.calls = 0
+        self._idle = asyncio.Event()
+
+    def left(self) -> None:
+        """A call that used it has ended."""
+        self.calls -= 1
+        if not self.calls:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Returns when no call uses it."""
+        while self.calls:
+            self._idle.clear()
+            await self._idle.wait()

@@ -1,0 +1,168 @@
+"""One call's way to an answer: attempt after attempt, until one answers or nothing is left to try."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from http import HTTPStatus
+from typing import TypeVar
+
+from ccproxy.attempts import Attempt, Attempts
+from ccproxy.backend import Backend
+from ccproxy.call import Call
+from ccproxy.errors import ApiError, UpstreamProtocolError
+from ccproxy.logs import LoggedRequest
+from ccproxy.message_stream import MessageStream, broken
+from ccproxy.metrics import Measurement, Metrics
+from ccproxy.patience import Patience
+from ccproxy.provider import Answer, Exchange, printable, redact_each
+from ccproxy.upstream import UpstreamResponse
+
+MAX_DROPPED_CHARS = 1_000  # of a header; proxies in between refuse long ones
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class Journey:
+    """The attempts at one call. What an attempt opens is on the caller's stack; a failed one leaves nothing."""
+
+    def __init__(  # what a call is, and who watches it
+        self,
+        metrics: Metrics,
+        backend: Backend,
+        call: Call,
+        patience: Patience,
+        measurement: Measurement,
+        logged: LoggedRequest,
+    ) -> None:
+        self._metrics = metrics
+        self._backend = backend
+        self._call = call
+        self._patience = patience
+        self._measurement = measurement
+        self._logged = logged
+        self._clock = asyncio.get_running_loop().time
+        self._head = call.head()
+        targets = backend.router.route(self._head)
+        self._attempts = Attempts(targets, backend.upstreams, backend.budgets, backend.retry, self._clock)
+        self._attempt: Attempt | None = None
+
+    async def first(self, stack: AsyncExitStack, answer: Callable[[AsyncExitStack, Attempt], Awaitable[T]]) -> T:
+        """What the first attempt that answers gives.
+
+        Raises:
+            ApiError: None answered. Its headers tell how many attempts there were.
+        """
+        while True:
+            attempt = self._next()
+            stack.callback(self._close, attempt)
+            try:
+                return await answer(stack, attempt)
+            except ApiError as error:
+                attempt.permit.failed(error, self._clock())
+                await stack.aclose()
+                pause = self._after(attempt, error)
+            if pause:
+                await self._patience.wait(partial(asyncio.sleep, pause))
+
+    async def whole(self, stack: AsyncExitStack, attempt: Attempt) -> tuple[Answer, dict[str, str]]:
+        """One attempt at a whole answer, and the headers that go with it."""
+        started = self._clock()
+        exchange, response = await self._send(stack, attempt, stream=False)
+        body = await self._patience.wait(response.body)
+        self._measurement.upstream_seconds += self._clock() - started
+        try:
+            answer = exchange.answer(body)
+        except UpstreamProtocolError as error:
+            raise broken(error, "uncertain").by(attempt.target.provider, response.status) from error
+        attempt.permit.succeeded(self._clock())
+        return answer, {**self._headers(attempt, exchange, response), **answer.headers}
+
+    async def stream(self, stack: AsyncExitStack, attempt: Attempt) -> MessageStream:
+        """One attempt at a streamed answer: it has begun, or the gate's time is over."""
+        exchange, response = await self._send(stack, attempt, stream=True)
+        headers = self._headers(attempt, exchange, response)
+        stream = MessageStream(response, exchange.stream(), self._patience, headers, attempt.target.provider)
+        await stream.open()
+        if stream.has_content:
+            attempt.permit.content(self._clock())
+        return stream
+
+    def completed(self) -> None:
+        """The stream came to its end."""
+        if self._attempt is not None:
+            self._attempt.permit.succeeded(self._clock())
+
+    def broke(self, error: ApiError) -> None:
+        """The stream failed after it had begun."""
+        if self._attempt is not None:
+            self._attempt.permit.failed(error, self._clock())
+        error.headers.setdefault("x-ccproxy-attempts", str(self._attempts.number))
+
+    def _next(self) -> Attempt:
+        attempt = self._attempt = self._attempts.next()
+        target = attempt.target
+        self._logged.goes_to(self._head.model, target)
+        self._logged.entry.attempts = attempt.number
+        measurement = self._measurement
+        measurement.provider, measurement.route, measurement.model = target.provider, target.route, target.model
+        return attempt
+
+    def _after(self, attempt: Attempt, error: ApiError) -> float:
+        """Seconds until the next attempt; else the error that ends the call."""
+        try:
+            pause = self._attempts.after(attempt, error)
+        except ApiError as last:
+            last.headers.setdefault("x-ccproxy-attempts", str(self._attempts.number))
+            raise
+        log.warning(
+            "request %s: %s failed (%s); trying again", self._call.request_id, attempt.endpoint.label, error.reason
+        )
+        return pause
+
+    def _close(self, attempt: Attempt) -> None:
+        attempt.permit.close(self._clock())
+
+    async def _send(
+        self, stack: AsyncExitStack, attempt: Attempt, *, stream: bool
+    ) -> tuple[Exchange, UpstreamResponse]:
+        """Sends the attempt's request, and its recovery where the provider refuses and has one."""
+        provider, transport = attempt.endpoint.provider, attempt.upstream.transport
+        exchange = provider.exchange(self._call, self._head, attempt.target)
+        self._logged.entry.dropped = len(exchange.dropped)
+        for name in exchange.dropped:
+            self._metrics.dropped(provider.name, name)
+        while True:
+            started = self._clock()
+            outcome = "none"
+            try:
+                response = await self._patience.wait(
+                    partial(stack.enter_async_context, transport.send(exchange.request, stream=stream))
+                )
+                outcome = f"{response.status // 100}xx"
+            except ApiError as error:
+                outcome = error.reason.lower()
+                raise
+            finally:
+                retry = attempt.number > 1
+                self._metrics.upstream(provider.name, outcome, self._clock() - started, retry=retry)
+            if response.status == HTTPStatus.OK:
+                return exchange, response
+            body = redact_each(await self._patience.wait(response.body), exchange.request.secrets)
+            refusal = provider.error(response.status, response.headers, body)
+            again = exchange.recover(refusal)
+            if again is None:
+                raise refusal
+            exchange = again
+
+    def _headers(self, attempt: Attempt, exchange: Exchange, response: UpstreamResponse) -> dict[str, str]:
+        headers = attempt.endpoint.provider.reply_headers(response.headers)
+        headers["x-ccproxy-provider"] = attempt.target.provider
+        headers["x-ccproxy-model"] = printable(attempt.target.model)
+        headers["x-ccproxy-attempts"] = str(attempt.number)
+        if exchange.dropped:
+            headers["x-ccproxy-dropped"] = printable(", ".join(exchange.dropped))[:MAX_DROPPED_CHARS]
+        return headers
