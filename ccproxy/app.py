@@ -13,6 +13,7 @@ import platform
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 
 import grpc
 from aiohttp import web
@@ -20,18 +21,23 @@ from msgspec import structs
 
 from ccproxy import __version__, logs
 from ccproxy.access import Access
-from ccproxy.config import Config, ProviderConfig, RouteConfig
+from ccproxy.backend import Backend
+from ccproxy.config import Config, Loaded, ProviderConfig, RouteConfig
+from ccproxy.connections import Connections, close
 from ccproxy.demo import Demo
 from ccproxy.gateway import Gateway
+from ccproxy.health import Health
 from ccproxy.metrics import Metrics
 from ccproxy.models import Listings
-from ccproxy.providers import BY_TYPE
+from ccproxy.probe import probe_idle
 from ccproxy.proxy import Proxy, shutting_down
+from ccproxy.reload import Load, Reloader
 from ccproxy.routing import DEFAULT_ROUTE, Router
 from ccproxy.rpc import Rpc
 from ccproxy.serving import Phase, Serving
 from ccproxy.status import Status, build_from
-from ccproxy.upstream import HttpTransport, Upstream
+from ccproxy.upstream import HttpTransport
+from ccproxy.watchdog import Watchdog
 
 LAME_DUCK_SECONDS = 5.0  # in Kubernetes: until every kube-proxy has heard of "not ready"
 LAST_WORDS_SECONDS = 1.0  # of the grace: for the error that ends what still runs
@@ -50,11 +56,16 @@ class Service:
         self.config = config
         self.metrics = Metrics()
         self.serving = Serving()
-        self.status = Status(config, self.metrics, self.serving, build_from(environ))
+        self.health = Health(self.serving.tell)
+        self.status = Status(config, self.metrics, self.serving, self.health, build_from(environ))
         self.http_port = 0
         self.grpc_port = 0
         self.demo: Demo | None = None
         self._access = Access(config)
+        self._connections = Connections()
+        self._listings = Listings()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._loaded_at = datetime.now(UTC).timestamp()
         in_cluster = "KUBERNETES_SERVICE_HOST" in environ
         default_delay = LAME_DUCK_SECONDS if in_cluster else 0.0
         self._lame_duck = default_delay if config.drain_delay is None else config.drain_delay
@@ -78,6 +89,17 @@ class Service:
             },
             labels=("service",),
         )
+        self.metrics.gauge(
+            "ccproxy_upstream_circuit_state",
+            "0 closed, 1 half-open, 2 open.",
+            self.health.circuit_states,
+            labels=("provider",),
+        )
+        self.metrics.gauge(
+            "ccproxy_config_last_success_timestamp_seconds",
+            "When the configuration in use was loaded.",
+            lambda: {(): self._loaded_at},
+        )
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Opens the ways to the providers and binds both edges; `stack` takes them down again.
@@ -90,22 +112,10 @@ class Service:
             self.demo = await stack.enter_async_context(Demo.serve())
             config = with_demo(config, self.demo)
             self.status.configured(config)
-        upstreams = {}
-        for provider in config.active:
-            transport = await stack.enter_async_context(_transport(provider, config))
-            upstreams[provider.name] = Upstream(BY_TYPE[provider.kind](provider), transport)
+        stack.push_async_callback(self._close)
+        backend, _ = await self._backend(config)
+        self.proxy = Proxy(backend, self.metrics, self.serving, request_log=logs.write if config.log else None)
         limits = config.performance
-        listings = Listings()
-        self.router = Router(config, listings.providers_of)
-        self.proxy = Proxy(
-            self.router,
-            upstreams,
-            self.metrics,
-            self.serving,
-            whole_seconds=limits.request_timeout,
-            request_log=logs.write if config.log else None,
-            listings=listings,
-        )
         stack.push_async_callback(self.proxy.close)
         gateway = Gateway(
             self.proxy, self.status, self._access, self.metrics, max_body_bytes=limits.max_request_body_size
@@ -131,6 +141,55 @@ class Service:
         self.serving.move(Phase.SERVING, "serving")
         self.proxy.learn_models()
 
+    async def reload(self, config: Config) -> None:
+        """Serves calls that come now as `config` says. Running ones end as they began.
+
+        Raises:
+            OSError: It cannot be used; then nothing changes.
+        """
+        wanted = config
+        if config.demo and self.demo is None:
+            raise OSError("demo: the demo upstream is started with the service; it needs a restart")
+        if config.demo and self.demo is not None:
+            config = with_demo(config, self.demo)
+        access = Access(config)  # raises before anything has changed
+        backend, retired = await self._backend(config)
+        self.config = wanted
+        self._access.use(access)
+        before = self.proxy.use(backend)
+        self.proxy.learn_models()
+        self.status.reloaded(config)
+        self.metrics.reloaded(success=True)
+        self._loaded_at = datetime.now(UTC).timestamp()
+        task = asyncio.ensure_future(_retire(before, retired))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def reload_failed(self, why: str) -> None:
+        """Notes that another configuration cannot be used."""
+        self.status.reload_failed(why)
+        self.metrics.reloaded(success=False)
+
+    async def _backend(self, config: Config) -> tuple[Backend, list[HttpTransport]]:
+        upstreams, retired = await self._connections.open(config)
+        self.router = Router(config, self._listings.providers_of)
+        self.health.watch(upstreams)
+        backend = Backend(
+            self.router,
+            upstreams,
+            retry=config.retry,
+            whole_seconds=config.performance.request_timeout,
+            listings=self._listings,
+        )
+        return backend, retired
+
+    async def _close(self) -> None:
+        """Closes every way to a provider, also those that were being retired."""
+        for task in tuple(self._retiring):
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._connections.close()
+
     async def drain(self, hurry: asyncio.Event) -> None:
         """Ends in order; `hurry` cuts every wait short."""
         self.serving.move(Phase.DRAINING, "shutting down")
@@ -154,13 +213,22 @@ class Service:
             if self._rpc is not None:
                 ending.create_task(self._rpc.stop(LAST_WORDS_SECONDS))  # what is open now waits for nothing
 
-    async def watch_loop(self) -> None:
-        """Measures how late the loop is, for as long as it runs."""
+    async def watch_loop(self, watchdog: Watchdog) -> None:
+        """Measures how late the loop is, for as long as it runs, and lets time pass for the health."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_PERIOD_SECONDS
             await asyncio.sleep(LAG_PERIOD_SECONDS)
-            self.metrics.loop_lag(max(0.0, loop.time() - due))
+            late = max(0.0, loop.time() - due)
+            watchdog.beat()
+            self.metrics.loop_lag(late)
+            self.health.lag(late)
+            self.health.update()
+
+    async def probe(self) -> None:
+        """Asks idle providers, where the operator wants that."""
+        if self.config.probe_interval:
+            await probe_idle(lambda: self.proxy.backend.upstreams, self.config.probe_interval)
 
 
 @asynccontextmanager
@@ -169,19 +237,24 @@ async def running(config: Config, environ: Mapping[str, str] | None = None) -> A
     async with AsyncExitStack() as stack:
         service = Service(config, os.environ if environ is None else environ)
         await service.start(stack)
-        watch = asyncio.ensure_future(service.watch_loop())
-        stack.callback(watch.cancel)
+        watchdog = stack.enter_context(Watchdog())
+        for task in (service.watch_loop(watchdog), service.probe()):
+            stack.callback(asyncio.ensure_future(task).cancel)
         asyncio.get_running_loop().set_exception_handler(logs.LoopErrors())
         yield service
 
 
-async def serve(config: Config, on_ready: Callable[[Service], None] | None = None) -> None:
+async def serve(
+    loaded: Loaded, on_ready: Callable[[Service], None] | None = None, load: Load | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once.
 
     Args:
-        config: What the operator says.
+        loaded: What the operator says.
         on_ready: Is told once both edges are bound.
+        load: Reads it again, at SIGHUP and when a file of it changes.
     """
+    config = loaded.config
     asked, hurry = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -196,10 +269,13 @@ async def serve(config: Config, on_ready: Callable[[Service], None] | None = Non
             _announce(service)
             if on_ready is not None:
                 on_ready(service)
+            reloading = _reloading(service, loaded, load) if load is not None else None
             gc.collect()
             gc.freeze()  # what start-up built lives as long as the process
             gc.set_threshold(*GC_THRESHOLDS)
             await asked.wait()
+            if reloading is not None:
+                reloading.cancel()
             log.info("shutting down: running calls get %g s", config.shutdown_timeout)
             await service.drain(hurry)
         log.info("stopped")
@@ -218,14 +294,20 @@ def with_demo(config: Config, demo: Demo) -> Config:
     return structs.replace(config, providers=providers, routes=routes)
 
 
-def _transport(provider: ProviderConfig, config: Config) -> HttpTransport:
-    return HttpTransport(
-        provider.name,
-        proxy_url=config.proxy_url,
-        no_proxy=config.no_proxy,
-        ca_file=config.ca_file,
-        whole_seconds=config.performance.request_timeout,
-    )
+def _reloading(service: Service, loaded: Loaded, load: Load) -> asyncio.Task[None]:
+    """Loads the configuration again when it changes, or at SIGHUP, until it is cancelled."""
+    reloader = Reloader(load, loaded, service.reload, service.reload_failed)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
+    return asyncio.ensure_future(reloader.run())
+
+
+async def _retire(backend: Backend, transports: list[HttpTransport]) -> None:
+    """Closes what only an earlier configuration asked for, once its last call has ended."""
+    try:
+        await backend.idle()
+    finally:
+        await backend.catalogue.close()
+        await close(transports)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:

@@ -40,6 +40,10 @@ class Serving:
             return
         self.phase = phase
         self.reason = reason
+        self.tell()
+
+    def tell(self) -> None:
+        """Wakes whoever waits for a change; also one of what is read beside the phase."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from ccproxy import __version__
 from ccproxy.config import Config
+from ccproxy.health import Condition, Health
 from ccproxy.metrics import Metrics
 from ccproxy.serving import Phase, Serving
 
@@ -47,18 +48,30 @@ def build_from(environ: Mapping[str, str]) -> Build:
     )
 
 
+_SERVING = frozenset({Condition.HEALTHY, Condition.RECOVERING, Condition.DEGRADED})
+
+_CONDITIONS = {
+    condition: pb.ProviderCondition.Value(f"PROVIDER_CONDITION_{condition.name}") for condition in Condition
+}
+
+
 class Status:
     """What the service says about itself."""
 
-    def __init__(
+    def __init__(  # each of them is one of its subjects
         self,
         config: Config,
         metrics: Metrics,
         serving: Serving,
+        health: Health,
         build: Build,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._config = config
+        self._health = health
+        self._loaded_at = datetime.now(UTC)
+        self._reloads = 0
+        self._reload_failed: tuple[datetime, str] | None = None
         self._metrics = metrics
         self._serving = serving
         self._build = build
@@ -80,6 +93,17 @@ class Status:
         """Notes the configuration as it really is, with the demo upstream's providers in it."""
         self._config = config
 
+    def reloaded(self, config: Config) -> None:
+        """Notes that another configuration is in use."""
+        self._config = config
+        self._loaded_at = datetime.now(UTC)
+        self._reloads += 1
+        self._reload_failed = None
+
+    def reload_failed(self, error: str) -> None:
+        """Notes that another configuration could not be used."""
+        self._reload_failed = (datetime.now(UTC), error)
+
     @property
     def ready(self) -> bool:
         """Whether calls are welcome and a provider is configured; whether it works is another question."""
@@ -95,13 +119,13 @@ class Status:
 
     def health(self, *, detailed: bool) -> pb.GetHealthResponse:
         """The service's health; only the status word unless `detailed`."""
-        response = pb.GetHealthResponse(status=self._health())
+        response = pb.GetHealthResponse(status=self._word())
         if not detailed:
             return response
         config = self._config
         totals = self._metrics.totals()
         latency = self._metrics.latency()
-        response.timestamp.CopyFrom(Timestamp(seconds=int(datetime.now(UTC).timestamp())))
+        response.timestamp.CopyFrom(_timestamp(datetime.now(UTC)))
         response.uptime_nanos = self._clock() - self._started
         response.version = self._build.version
         response.config.CopyFrom(
@@ -120,7 +144,22 @@ class Status:
                 latency=pb.LatencyStats(
                     avg_ms=latency.avg_ms, p50_ms=latency.p50_ms, p95_ms=latency.p95_ms, p99_ms=latency.p99_ms
                 ),
+                event_loop_lags=True if self._health.lags else None,
             )
+        )
+        response.upstreams.providers.extend(
+            pb.ProviderHealth(
+                name=each.name,
+                condition=_CONDITIONS[each.condition],
+                reason=each.reason or None,
+                since=_timestamp(each.since),
+                endpoints=[
+                    pb.EndpointHealth(name=name, condition=_CONDITIONS[condition])
+                    for name, condition in each.endpoints
+                    if len(each.endpoints) > 1
+                ],
+            )
+            for each in self._health.providers
         )
         return response
 
@@ -141,6 +180,7 @@ class Status:
             providers=pb.ProviderSummary(count=len(names), active=names),
             build=pb.BuildInfo(version=self._build.version, commit=self._build.commit, date=self._build.date),
             demo=True if config.demo else None,
+            configuration=self._config_state(),
         )
 
     def services(self) -> dict[str, bool | None]:
@@ -155,16 +195,30 @@ class Status:
             "liveness": True,
             "readiness": ready,
             "startup": self._serving.phase is not Phase.STARTING,
-            "ccproxy.v1.Proxy": ready,
+            "ccproxy.v1.Proxy": ready and self._health.usable,
             "ccproxy.v1.Status": True,
         }
-        services.update((f"provider/{provider.name}", None) for provider in self._config.active)
+        for each in self._health.providers:
+            known = each.condition is not Condition.UNKNOWN
+            services[f"provider/{each.name}"] = each.condition in _SERVING if known else None
         return services
 
-    def _health(self) -> pb.HealthStatus.ValueType:
-        if not self.ready:
+    def _word(self) -> pb.HealthStatus.ValueType:
+        if not self.ready or not self._health.usable:
             return pb.HEALTH_STATUS_UNHEALTHY
-        return pb.HEALTH_STATUS_HEALTHY
+        return pb.HEALTH_STATUS_HEALTHY if self._health.fine else pb.HEALTH_STATUS_DEGRADED
+
+    def _config_state(self) -> pb.ConfigState:
+        state = pb.ConfigState(loaded_at=_timestamp(self._loaded_at), reloads=self._reloads)
+        if self._reload_failed is not None:
+            at, error = self._reload_failed
+            state.failed_at.CopyFrom(_timestamp(at))
+            state.error = error
+        return state
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    return Timestamp(seconds=int(at.timestamp()))
 
 
 def duration(nanoseconds: int) -> str:

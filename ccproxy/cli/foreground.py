@@ -18,17 +18,18 @@ from ccproxy.app import Service
 from ccproxy.app import serve as serve_until_asked
 from ccproxy.cli.place import EXIT_ADDRESS, fail, state_folder
 from ccproxy.config import Loaded
+from ccproxy.reload import Load
 
 log = logging.getLogger(__name__)
 
 
-def serve(loaded: Loaded, named: Path | None, *, demo: bool, owner: daemon.Owner) -> None:
+def serve(loaded: Loaded, named: Path | None, *, demo: bool, owner: daemon.Owner, load: Load) -> None:
     """Serves. This process has the port's lock for that time, so that `status` and `stop` find it."""
     try:
         with ExitStack() as stack:
             on_ready = _enter(stack, loaded, named, demo=demo, owner=owner)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(serve_until_asked(loaded.config, on_ready))
+                runner.run(serve_until_asked(loaded, on_ready, load))
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)  # the interpreter's end would restore the default: death
     except daemon.AlreadyRunningError as error:

@@ -8,7 +8,7 @@ import click
 from ccproxy import daemon
 from ccproxy.cli import ask
 from ccproxy.cli.options import config_option, example, port_option, seconds
-from ccproxy.cli.place import fail, find_service, load_config, named_config, state_folder, warn
+from ccproxy.cli.place import fail, find_service, load_config, named_config, read_config, state_folder, warn
 from ccproxy.config import Config
 
 START_SECONDS = 30.0
@@ -35,7 +35,7 @@ def start(file: Path | None, *, foreground: bool, demo: bool, timeout: float, ow
     if foreground:
         from ccproxy.cli.foreground import serve  # noqa: PLC0415  # the whole server
 
-        serve(loaded, named_config(file), demo=demo, owner=owner)
+        serve(loaded, named_config(file), demo=demo, owner=owner, load=lambda: read_config(file, demo=demo))
     else:
         warn(loaded)
         info, new = start_in_background(loaded.config, named_config(file), demo=demo, seconds=timeout)

@@ -76,6 +76,13 @@ class Metrics:
             "RPCs completed on the server, whatever their code.",
             ("grpc_service", "grpc_method", "grpc_type", "grpc_code"),
         )
+        self._reloads = Counters(
+            "ccproxy_config_reloads_total",
+            "Attempts to load the configuration again.",
+            ("result",),
+        )
+        for result in ("success", "failure"):  # a rate needs the 0 before the first
+            self._reloads.child(result)
         lags = Histograms(
             "ccproxy_event_loop_lag_seconds",
             "How late the event loop ran what was due.",
@@ -89,6 +96,7 @@ class Metrics:
             self._upstream_requests,
             self._upstream_durations,
             self._dropped,
+            self._reloads,
             self._grpc_started,
             self._grpc_handled,
             lags,
@@ -163,6 +171,10 @@ class Metrics:
         """An RPC ended with a status code, as in `OK`. See `grpc_started` for the rest."""
         service, method = self._method(service, method)
         self._grpc_handled.child(service, method, type_, code).value += 1
+
+    def reloaded(self, *, success: bool) -> None:
+        """The configuration was to be loaded again."""
+        self._reloads.child("success" if success else "failure").value += 1
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop ran a timer this late, in seconds."""

@@ -77,6 +77,11 @@ def without(document: Any, names: tuple[str, ...] = MOVING) -> Any:
     return {name: without(member, names) for name, member in document.items() if name not in names}
 
 
+def documented_part(document: dict[str, Any]) -> dict[str, Any]:
+    """A document without what it has beyond the documentation."""
+    return {name: member for name, member in document.items() if name not in {"upstreams", "configuration"}}
+
+
 async def talk(http: httpx.AsyncClient) -> None:
     """Some traffic: four answers and a failure."""
     for text in ("a", "b", "c", "d", "[[error 500]]"):
@@ -98,20 +103,26 @@ async def test_info_is_as_documented(http: httpx.AsyncClient):
 
 
 async def test_health_is_as_documented(http: httpx.AsyncClient):
-    """`GET /health` with the key: keys, order and types."""
-    assert documented.shape(await get(http, "/health")) == documented.HEALTH
+    """`GET /health` with the key: keys, order and types; what is more comes after them."""
+    document = await get(http, "/health")
+
+    assert list(document)[-1] == "upstreams"
+    assert documented.shape(documented_part(document)) == documented.HEALTH
 
 
 async def test_health_is_as_documented_with_traffic(http: httpx.AsyncClient):
     """Averages and percentiles stay whole numbers when there is something to average."""
     await talk(http)
 
-    assert documented.shape(await get(http, "/health")) == documented.HEALTH
+    assert documented.shape(documented_part(await get(http, "/health"))) == documented.HEALTH
 
 
 async def test_status_is_as_documented(http: httpx.AsyncClient):
-    """`GET /status`: with providers configured there is no further member."""
-    assert documented.shape(await get(http, "/status")) == documented.STATUS
+    """`GET /status`: keys, order and types; what is more comes after them."""
+    document = await get(http, "/status")
+
+    assert list(document)[-1] == "configuration"
+    assert documented.shape(documented_part(document)) == documented.STATUS
 
 
 async def test_the_demo_adds_one_member_to_status():
@@ -121,7 +132,7 @@ async def test_the_demo_adds_one_member_to_status():
     document = msgspec.json.decode(response.content)
 
     assert document.pop("demo") is True
-    assert documented.shape(document) == documented.STATUS
+    assert documented.shape(documented_part(document)) == documented.STATUS
 
 
 async def test_unauthenticated_health_is_the_documented_line(http: httpx.AsyncClient):
@@ -170,7 +181,7 @@ async def test_fixed_values_of_health(http: httpx.AsyncClient, service: Service)
 
 async def test_fixed_values_of_status(http: httpx.AsyncClient, service: Service):
     """Providers are sorted by name, as in the example."""
-    document = await get(http, "/status")
+    document = documented_part(await get(http, "/status"))
 
     assert without(document, ("uptime", "pid")) == {
         "service": "CCProxy",
@@ -252,7 +263,7 @@ async def test_grpc_tells_the_same_health(http: httpx.AsyncClient, status: statu
     await talk(http)
     message = as_json(await status.GetHealth(status_pb2.GetHealthRequest(), metadata=[("x-api-key", KEY)]))
 
-    assert documented.shape(message) == documented.HEALTH
+    assert documented.shape(documented_part(message)) == documented.HEALTH
     assert without(message) == without(await get(http, "/health"))
 
 

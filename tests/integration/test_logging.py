@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -362,9 +363,9 @@ async def test_no_line_holds_what_is_no_http(log: Log):
 async def test_a_mistake_of_ours_is_an_error_without_its_text(log: Log, edge: str):
     """An exception's text may hold anything."""
     async with echoing(log) as (service, edges):
-        upstreams = dict(service.proxy._upstreams)
+        upstreams = dict(service.proxy.backend.upstreams)
         upstreams["anthropic"] = Upstream(upstreams["anthropic"].provider, Raises())
-        service.proxy._upstreams = upstreams
+        service.proxy.backend.upstreams = upstreams
         await edges[edge].create(ask(), SHOWN)
         await edges[edge].stream(ask(), SHOWN)
 
@@ -450,7 +451,7 @@ async def test_a_process_that_can_log_nowhere_counts_and_serves(command: tuple[l
     with started(["/bin/sh", "-c", f'exec "$@" {how}', "sh", *command[0]]) as process:
         http = await answers(command[1], 5)
         async with contextlib.aclosing(http), asyncio.timeout(5):
-            while "ccproxy_log_dropped_total 7.0" not in (await http.get("/metrics")).text:  # noqa: ASYNC110
+            while not re.search(r"ccproxy_log_dropped_total [1-9]", (await http.get("/metrics")).text):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         code = await ended(process)
 

@@ -588,6 +588,7 @@ def test_the_names_are_the_documented_ones(metrics: Metrics, clock: Clock):
     assert names == {
         "ccproxy_auth_failures",
         "ccproxy_build_info",
+        "ccproxy_config_reloads",
         "ccproxy_draining",
         "ccproxy_dropped",
         "ccproxy_event_loop_lag_seconds",

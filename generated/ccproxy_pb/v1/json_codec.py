@@ -86,6 +86,15 @@ ROUTES: Final = (
     Route("/ccproxy.v1.Status/GetStatus", "GET", "/status", stream=False),
 )
 
+_PROVIDER_CONDITION: Final = {
+    status_pb2.PROVIDER_CONDITION_UNKNOWN: "unknown",
+    status_pb2.PROVIDER_CONDITION_HEALTHY: "healthy",
+    status_pb2.PROVIDER_CONDITION_RECOVERING: "recovering",
+    status_pb2.PROVIDER_CONDITION_DEGRADED: "degraded",
+    status_pb2.PROVIDER_CONDITION_FAILING: "failing",
+    status_pb2.PROVIDER_CONDITION_CREDENTIAL_REFUSED: "credential_refused",
+}
+
 _HEALTH_STATUS: Final = {
     status_pb2.HEALTH_STATUS_HEALTHY: "healthy",
     status_pb2.HEALTH_STATUS_DEGRADED: "degraded",
@@ -134,6 +143,18 @@ def _write_citations_config(message: content_pb2.CitationsConfig, path: Path, bu
         document["enabled"] = message.enabled
     if message.extra_json:
         json_text.add_extra(document, message.extra_json, (*path, "extra_json"), budget)
+    return document
+
+
+def _write_config_state(message: status_pb2.ConfigState, path: Path, budget: Budget) -> Document:
+    document: Document = {}
+    if message.HasField("loaded_at"):
+        document["loaded_at"] = json_text.timestamp(message.loaded_at)
+    document["reloads"] = message.reloads
+    if message.HasField("failed_at"):
+        document["failed_at"] = json_text.timestamp(message.failed_at)
+    if message.HasField("error"):
+        document["error"] = message.error
     return document
 
 
@@ -307,6 +328,13 @@ def _write_document_block(message: content_pb2.DocumentBlock, path: Path, budget
     return document
 
 
+def _write_endpoint_health(message: status_pb2.EndpointHealth, path: Path, budget: Budget) -> Document:
+    document: Document = {}
+    document["name"] = message.name
+    document["condition"] = json_text.enum_text(_PROVIDER_CONDITION, message.condition, (*path, "condition"))
+    return document
+
+
 def _write_file_source(message: content_pb2.FileSource, path: Path, budget: Budget, tag: str) -> Document:
     document: Document = {"type": tag}
     if message.HasField("file_id"):
@@ -329,6 +357,8 @@ def _write_get_health_response(message: status_pb2.GetHealthResponse, path: Path
         document["config"] = _write_health_config(message.config, (*path, "config"), budget)
     if message.HasField("performance"):
         document["performance"] = _write_performance(message.performance, (*path, "performance"), budget)
+    if message.HasField("upstreams"):
+        document["upstreams"] = _write_upstream_health(message.upstreams, (*path, "upstreams"), budget)
     return document
 
 
@@ -355,6 +385,8 @@ def _write_get_status_response(message: status_pb2.GetStatusResponse, path: Path
         document["build"] = _write_build_info(message.build, (*path, "build"), budget)
     if message.HasField("demo"):
         document["demo"] = message.demo
+    if message.HasField("configuration"):
+        document["configuration"] = _write_config_state(message.configuration, (*path, "configuration"), budget)
     return document
 
 
@@ -563,6 +595,8 @@ def _write_performance(message: status_pb2.Performance, path: Path, budget: Budg
         document["requests"] = _write_request_stats(message.requests, (*path, "requests"), budget)
     if message.HasField("latency"):
         document["latency"] = _write_latency_stats(message.latency, (*path, "latency"), budget)
+    if message.HasField("event_loop_lags"):
+        document["event_loop_lags"] = message.event_loop_lags
     return document
 
 
@@ -570,6 +604,18 @@ def _write_ping_event(message: proxy_pb2.PingEvent, path: Path, budget: Budget, 
     document: Document = {"type": tag}
     if message.extra_json:
         json_text.add_extra(document, message.extra_json, (*path, "extra_json"), budget)
+    return document
+
+
+def _write_provider_health(message: status_pb2.ProviderHealth, path: Path, budget: Budget) -> Document:
+    document: Document = {}
+    document["name"] = message.name
+    document["condition"] = json_text.enum_text(_PROVIDER_CONDITION, message.condition, (*path, "condition"))
+    if message.HasField("reason"):
+        document["reason"] = message.reason
+    if message.HasField("since"):
+        document["since"] = json_text.timestamp(message.since)
+    document["endpoints"] = [_write_endpoint_health(each, (*path, "endpoints", index), budget) for index, each in enumerate(budget.take(message.endpoints, (*path, "endpoints")))]
     return document
 
 
@@ -772,6 +818,12 @@ def _write_tool_use_block(message: content_pb2.ToolUseBlock, path: Path, budget:
         document["cache_control"] = _write_cache_control(message.cache_control, (*path, "cache_control"), budget)
     if message.extra_json:
         json_text.add_extra(document, message.extra_json, (*path, "extra_json"), budget)
+    return document
+
+
+def _write_upstream_health(message: status_pb2.UpstreamHealth, path: Path, budget: Budget) -> Document:
+    document: Document = {}
+    document["providers"] = [_write_provider_health(each, (*path, "providers", index), budget) for index, each in enumerate(budget.take(message.providers, (*path, "providers")))]
     return document
 
 

@@ -26,7 +26,7 @@ from ccproxy_pb.v1 import json_pb2 as ccproxy_dot_v1_dot_json__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63\x63proxy/v1/status.proto\x12\nccproxy.v1\x1a\x15\x63\x63proxy/v1/json.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetInfoRequest\"3\n\x0fGetInfoResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x12\n\x10GetHealthRequest\"\xa0\x02\n\x11GetHealthResponse\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.ccproxy.v1.HealthStatus\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x0cuptime_nanos\x18\x03 \x01(\x03\x42\x0c\xea\xe0\x18\x08\n\x06uptimeH\x00\x88\x01\x01\x12\x14\n\x07version\x18\x04 \x01(\tH\x01\x88\x01\x01\x12(\n\x06\x63onfig\x18\x05 \x01(\x0b\x32\x18.ccproxy.v1.HealthConfig\x12,\n\x0bperformance\x18\x06 \x01(\x0b\x32\x17.ccproxy.v1.PerformanceB\x0f\n\r_uptime_nanosB\n\n\x08_version\"Y\n\x0cHealthConfig\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x11\n\tproviders\x18\x03 \x01(\x05\x12\x1a\n\x12\x61pi_key_configured\x18\x04 \x01(\x08\"\x8b\x01\n\x0bPerformance\x12\x11\n\tmemory_mb\x18\x01 \x01(\x01\x12\x12\n\ngoroutines\x18\x02 \x01(\x05\x12*\n\x08requests\x18\x03 \x01(\x0b\x32\x18.ccproxy.v1.RequestStats\x12)\n\x07latency\x18\x04 \x01(\x0b\x32\x18.ccproxy.v1.LatencyStats\">\n\x0cRequestStats\x12\r\n\x05total\x18\x01 \x01(\x03\x12\x0f\n\x07success\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x03\"N\n\x0cLatencyStats\x12\x0e\n\x06\x61vg_ms\x18\x01 \x01(\x03\x12\x0e\n\x06p50_ms\x18\x02 \x01(\x03\x12\x0e\n\x06p95_ms\x18\x03 \x01(\x03\x12\x0e\n\x06p99_ms\x18\x04 \x01(\x03\"\x12\n\x10GetStatusRequest\"\xa6\x02\n\x11GetStatusResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12(\n\x06status\x18\x03 \x01(\x0e\x32\x18.ccproxy.v1.ServiceState\x12\x0e\n\x06uptime\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x05\x12\x0c\n\x04host\x18\x06 \x01(\t\x12\x0c\n\x04port\x18\x07 \x01(\x05\x12\x1a\n\x12\x61pi_key_configured\x18\x08 \x01(\x08\x12.\n\tproviders\x18\t \x01(\x0b\x32\x1b.ccproxy.v1.ProviderSummary\x12$\n\x05\x62uild\x18\n \x01(\x0b\x32\x15.ccproxy.v1.BuildInfo\x12\x11\n\x04\x64\x65mo\x18\x10 \x01(\x08H\x00\x88\x01\x01\x42\x07\n\x05_demo\"0\n\x0fProviderSummary\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\x0e\n\x06\x61\x63tive\x18\x02 \x03(\t\":\n\tBuildInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t*\xab\x01\n\x0cHealthStatus\x12\x1d\n\x19HEALTH_STATUS_UNSPECIFIED\x10\x00\x12&\n\x15HEALTH_STATUS_HEALTHY\x10\x01\x1a\x0b\xea\xe0\x18\x07healthy\x12(\n\x16HEALTH_STATUS_DEGRADED\x10\x02\x1a\x0c\xea\xe0\x18\x08\x64\x65graded\x12*\n\x17HEALTH_STATUS_UNHEALTHY\x10\x03\x1a\r\xea\xe0\x18\tunhealthy*}\n\x0cServiceState\x12\x1d\n\x19SERVICE_STATE_UNSPECIFIED\x10\x00\x12&\n\x15SERVICE_STATE_RUNNING\x10\x01\x1a\x0b\xea\xe0\x18\x07running\x12&\n\x15SERVICE_STATE_STOPPED\x10\x02\x1a\x0b\xea\xe0\x18\x07stopped2\x96\x02\n\x06Status\x12P\n\x07GetInfo\x12\x1a.ccproxy.v1.GetInfoRequest\x1a\x1b.ccproxy.v1.GetInfoResponse\"\x0c\xea\xe0\x18\x08\n\x03GET\x12\x01/\x12\\\n\tGetHealth\x12\x1c.ccproxy.v1.GetHealthRequest\x1a\x1d.ccproxy.v1.GetHealthResponse\"\x12\xea\xe0\x18\x0e\n\x03GET\x12\x07/health\x12\\\n\tGetStatus\x12\x1c.ccproxy.v1.GetStatusRequest\x1a\x1d.ccproxy.v1.GetStatusResponse\"\x12\xea\xe0\x18\x0e\n\x03GET\x12\x07/statusB5Z3github.com/ccproxy/ccproxy/gen/ccproxy/v1;ccproxyv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63\x63proxy/v1/status.proto\x12\nccproxy.v1\x1a\x15\x63\x63proxy/v1/json.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetInfoRequest\"3\n\x0fGetInfoResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x12\n\x10GetHealthRequest\"\xcf\x02\n\x11GetHealthResponse\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.ccproxy.v1.HealthStatus\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x0cuptime_nanos\x18\x03 \x01(\x03\x42\x0c\xea\xe0\x18\x08\n\x06uptimeH\x00\x88\x01\x01\x12\x14\n\x07version\x18\x04 \x01(\tH\x01\x88\x01\x01\x12(\n\x06\x63onfig\x18\x05 \x01(\x0b\x32\x18.ccproxy.v1.HealthConfig\x12,\n\x0bperformance\x18\x06 \x01(\x0b\x32\x17.ccproxy.v1.Performance\x12-\n\tupstreams\x18\x07 \x01(\x0b\x32\x1a.ccproxy.v1.UpstreamHealthB\x0f\n\r_uptime_nanosB\n\n\x08_version\"?\n\x0eUpstreamHealth\x12-\n\tproviders\x18\x01 \x03(\x0b\x32\x1a.ccproxy.v1.ProviderHealth\"\xca\x01\n\x0eProviderHealth\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\tcondition\x18\x02 \x01(\x0e\x32\x1d.ccproxy.v1.ProviderCondition\x12\x13\n\x06reason\x18\x03 \x01(\tH\x00\x88\x01\x01\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tendpoints\x18\x05 \x03(\x0b\x32\x1a.ccproxy.v1.EndpointHealthB\t\n\x07_reason\"P\n\x0e\x45ndpointHealth\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\tcondition\x18\x02 \x01(\x0e\x32\x1d.ccproxy.v1.ProviderCondition\"Y\n\x0cHealthConfig\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x11\n\tproviders\x18\x03 \x01(\x05\x12\x1a\n\x12\x61pi_key_configured\x18\x04 \x01(\x08\"\xbd\x01\n\x0bPerformance\x12\x11\n\tmemory_mb\x18\x01 \x01(\x01\x12\x12\n\ngoroutines\x18\x02 \x01(\x05\x12*\n\x08requests\x18\x03 \x01(\x0b\x32\x18.ccproxy.v1.RequestStats\x12)\n\x07latency\x18\x04 \x01(\x0b\x32\x18.ccproxy.v1.LatencyStats\x12\x1c\n\x0f\x65vent_loop_lags\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\x12\n\x10_event_loop_lags\">\n\x0cRequestStats\x12\r\n\x05total\x18\x01 \x01(\x03\x12\x0f\n\x07success\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x03\"N\n\x0cLatencyStats\x12\x0e\n\x06\x61vg_ms\x18\x01 \x01(\x03\x12\x0e\n\x06p50_ms\x18\x02 \x01(\x03\x12\x0e\n\x06p95_ms\x18\x03 \x01(\x03\x12\x0e\n\x06p99_ms\x18\x04 \x01(\x03\"\x12\n\x10GetStatusRequest\"\xd6\x02\n\x11GetStatusResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12(\n\x06status\x18\x03 \x01(\x0e\x32\x18.ccproxy.v1.ServiceState\x12\x0e\n\x06uptime\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x05\x12\x0c\n\x04host\x18\x06 \x01(\t\x12\x0c\n\x04port\x18\x07 \x01(\x05\x12\x1a\n\x12\x61pi_key_configured\x18\x08 \x01(\x08\x12.\n\tproviders\x18\t \x01(\x0b\x32\x1b.ccproxy.v1.ProviderSummary\x12$\n\x05\x62uild\x18\n \x01(\x0b\x32\x15.ccproxy.v1.BuildInfo\x12\x11\n\x04\x64\x65mo\x18\x10 \x01(\x08H\x00\x88\x01\x01\x12.\n\rconfiguration\x18\x11 \x01(\x0b\x32\x17.ccproxy.v1.ConfigStateB\x07\n\x05_demo\"\x9a\x01\n\x0b\x43onfigState\x12-\n\tloaded_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07reloads\x18\x02 \x01(\x05\x12-\n\tfailed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05\x65rror\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_error\"0\n\x0fProviderSummary\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\x0e\n\x06\x61\x63tive\x18\x02 \x03(\t\":\n\tBuildInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t*\xab\x01\n\x0cHealthStatus\x12\x1d\n\x19HEALTH_STATUS_UNSPECIFIED\x10\x00\x12&\n\x15HEALTH_STATUS_HEALTHY\x10\x01\x1a\x0b\xea\xe0\x18\x07healthy\x12(\n\x16HEALTH_STATUS_DEGRADED\x10\x02\x1a\x0c\xea\xe0\x18\x08\x64\x65graded\x12*\n\x17HEALTH_STATUS_UNHEALTHY\x10\x03\x1a\r\xea\xe0\x18\tunhealthy*\xe3\x02\n\x11ProviderCondition\x12\"\n\x1ePROVIDER_CONDITION_UNSPECIFIED\x10\x00\x12+\n\x1aPROVIDER_CONDITION_UNKNOWN\x10\x01\x1a\x0b\xea\xe0\x18\x07unknown\x12+\n\x1aPROVIDER_CONDITION_HEALTHY\x10\x02\x1a\x0b\xea\xe0\x18\x07healthy\x12\x31\n\x1dPROVIDER_CONDITION_RECOVERING\x10\x03\x1a\x0e\xea\xe0\x18\nrecovering\x12-\n\x1bPROVIDER_CONDITION_DEGRADED\x10\x04\x1a\x0c\xea\xe0\x18\x08\x64\x65graded\x12+\n\x1aPROVIDER_CONDITION_FAILING\x10\x05\x1a\x0b\xea\xe0\x18\x07\x66\x61iling\x12\x41\n%PROVIDER_CONDITION_CREDENTIAL_REFUSED\x10\x06\x1a\x16\xea\xe0\x18\x12\x63redential_refused*}\n\x0cServiceState\x12\x1d\n\x19SERVICE_STATE_UNSPECIFIED\x10\x00\x12&\n\x15SERVICE_STATE_RUNNING\x10\x01\x1a\x0b\xea\xe0\x18\x07running\x12&\n\x15SERVICE_STATE_STOPPED\x10\x02\x1a\x0b\xea\xe0\x18\x07stopped2\x96\x02\n\x06Status\x12P\n\x07GetInfo\x12\x1a.ccproxy.v1.GetInfoRequest\x1a\x1b.ccproxy.v1.GetInfoResponse\"\x0c\xea\xe0\x18\x08\n\x03GET\x12\x01/\x12\\\n\tGetHealth\x12\x1c.ccproxy.v1.GetHealthRequest\x1a\x1d.ccproxy.v1.GetHealthResponse\"\x12\xea\xe0\x18\x0e\n\x03GET\x12\x07/health\x12\\\n\tGetStatus\x12\x1c.ccproxy.v1.GetStatusRequest\x1a\x1d.ccproxy.v1.GetStatusResponse\"\x12\xea\xe0\x18\x0e\n\x03GET\x12\x07/statusB5Z3github.com/ccproxy/ccproxy/gen/ccproxy/v1;ccproxyv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEALTHSTATUS'].values_by_name["HEALTH_STATUS_DEGRADED"]._serialized_options = b'\352\340\030\010degraded'
   _globals['_HEALTHSTATUS'].values_by_name["HEALTH_STATUS_UNHEALTHY"]._loaded_options = None
   _globals['_HEALTHSTATUS'].values_by_name["HEALTH_STATUS_UNHEALTHY"]._serialized_options = b'\352\340\030\tunhealthy'
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_UNKNOWN"]._loaded_options = None
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_UNKNOWN"]._serialized_options = b'\352\340\030\007unknown'
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_HEALTHY"]._loaded_options = None
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_HEALTHY"]._serialized_options = b'\352\340\030\007healthy'
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_RECOVERING"]._loaded_options = None
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_RECOVERING"]._serialized_options = b'\352\340\030\nrecovering'
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_DEGRADED"]._loaded_options = None
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_DEGRADED"]._serialized_options = b'\352\340\030\010degraded'
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_FAILING"]._loaded_options = None
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_FAILING"]._serialized_options = b'\352\340\030\007failing'
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_CREDENTIAL_REFUSED"]._loaded_options = None
+  _globals['_PROVIDERCONDITION'].values_by_name["PROVIDER_CONDITION_CREDENTIAL_REFUSED"]._serialized_options = b'\352\340\030\022credential_refused'
   _globals['_SERVICESTATE'].values_by_name["SERVICE_STATE_RUNNING"]._loaded_options = None
   _globals['_SERVICESTATE'].values_by_name["SERVICE_STATE_RUNNING"]._serialized_options = b'\352\340\030\007running'
   _globals['_SERVICESTATE'].values_by_name["SERVICE_STATE_STOPPED"]._loaded_options = None
@@ -52,10 +64,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATUS'].methods_by_name['GetHealth']._serialized_options = b'\352\340\030\016\n\003GET\022\007/health'
   _globals['_STATUS'].methods_by_name['GetStatus']._loaded_options = None
   _globals['_STATUS'].methods_by_name['GetStatus']._serialized_options = b'\352\340\030\016\n\003GET\022\007/status'
-  _globals['_HEALTHSTATUS']._serialized_start=1282
-  _globals['_HEALTHSTATUS']._serialized_end=1453
-  _globals['_SERVICESTATE']._serialized_start=1455
-  _globals['_SERVICESTATE']._serialized_end=1580
+  _globals['_HEALTHSTATUS']._serialized_start=1936
+  _globals['_HEALTHSTATUS']._serialized_end=2107
+  _globals['_PROVIDERCONDITION']._serialized_start=2110
+  _globals['_PROVIDERCONDITION']._serialized_end=2465
+  _globals['_SERVICESTATE']._serialized_start=2467
+  _globals['_SERVICESTATE']._serialized_end=2592
   _globals['_GETINFOREQUEST']._serialized_start=95
   _globals['_GETINFOREQUEST']._serialized_end=111
   _globals['_GETINFORESPONSE']._serialized_start=113
@@ -63,23 +77,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETHEALTHREQUEST']._serialized_start=166
   _globals['_GETHEALTHREQUEST']._serialized_end=184
   _globals['_GETHEALTHRESPONSE']._serialized_start=187
-  _globals['_GETHEALTHRESPONSE']._serialized_end=475
-  _globals['_HEALTHCONFIG']._serialized_start=477
-  _globals['_HEALTHCONFIG']._serialized_end=566
-  _globals['_PERFORMANCE']._serialized_start=569
-  _globals['_PERFORMANCE']._serialized_end=708
-  _globals['_REQUESTSTATS']._serialized_start=710
-  _globals['_REQUESTSTATS']._serialized_end=772
-  _globals['_LATENCYSTATS']._serialized_start=774
-  _globals['_LATENCYSTATS']._serialized_end=852
-  _globals['_GETSTATUSREQUEST']._serialized_start=854
-  _globals['_GETSTATUSREQUEST']._serialized_end=872
-  _globals['_GETSTATUSRESPONSE']._serialized_start=875
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1169
-  _globals['_PROVIDERSUMMARY']._serialized_start=1171
-  _globals['_PROVIDERSUMMARY']._serialized_end=1219
-  _globals['_BUILDINFO']._serialized_start=1221
-  _globals['_BUILDINFO']._serialized_end=1279
-  _globals['_STATUS']._serialized_start=1583
-  _globals['_STATUS']._serialized_end=1861
+  _globals['_GETHEALTHRESPONSE']._serialized_end=522
+  _globals['_UPSTREAMHEALTH']._serialized_start=524
+  _globals['_UPSTREAMHEALTH']._serialized_end=587
+  _globals['_PROVIDERHEALTH']._serialized_start=590
+  _globals['_PROVIDERHEALTH']._serialized_end=792
+  _globals['_ENDPOINTHEALTH']._serialized_start=794
+  _globals['_ENDPOINTHEALTH']._serialized_end=874
+  _globals['_HEALTHCONFIG']._serialized_start=876
+  _globals['_HEALTHCONFIG']._serialized_end=965
+  _globals['_PERFORMANCE']._serialized_start=968
+  _globals['_PERFORMANCE']._serialized_end=1157
+  _globals['_REQUESTSTATS']._serialized_start=1159
+  _globals['_REQUESTSTATS']._serialized_end=1221
+  _globals['_LATENCYSTATS']._serialized_start=1223
+  _globals['_LATENCYSTATS']._serialized_end=1301
+  _globals['_GETSTATUSREQUEST']._serialized_start=1303
+  _globals['_GETSTATUSREQUEST']._serialized_end=1321
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1324
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1666
+  _globals['_CONFIGSTATE']._serialized_start=1669
+  _globals['_CONFIGSTATE']._serialized_end=1823
+  _globals['_PROVIDERSUMMARY']._serialized_start=1825
+  _globals['_PROVIDERSUMMARY']._serialized_end=1873
+  _globals['_BUILDINFO']._serialized_start=1875
+  _globals['_BUILDINFO']._serialized_end=1933
+  _globals['_STATUS']._serialized_start=2595
+  _globals['_STATUS']._serialized_end=2873
 # @@protoc_insertion_point(module_scope)

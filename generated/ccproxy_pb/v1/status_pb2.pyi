@@ -48,6 +48,46 @@ HEALTH_STATUS_UNHEALTHY: HealthStatus.ValueType  # 3
 """Starting, draining, or no provider usable."""
 Global___HealthStatus: _TypeAlias = HealthStatus  # noqa: Y015
 
+class _ProviderCondition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProviderConditionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProviderCondition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROVIDER_CONDITION_UNSPECIFIED: _ProviderCondition.ValueType  # 0
+    """Not set."""
+    PROVIDER_CONDITION_UNKNOWN: _ProviderCondition.ValueType  # 1
+    """Not used yet."""
+    PROVIDER_CONDITION_HEALTHY: _ProviderCondition.ValueType  # 2
+    """It works."""
+    PROVIDER_CONDITION_RECOVERING: _ProviderCondition.ValueType  # 3
+    """It works again, and has not yet for as long as it failed."""
+    PROVIDER_CONDITION_DEGRADED: _ProviderCondition.ValueType  # 4
+    """Some of its addresses or keys do not work."""
+    PROVIDER_CONDITION_FAILING: _ProviderCondition.ValueType  # 5
+    """It fails, and is asked again from time to time."""
+    PROVIDER_CONDITION_CREDENTIAL_REFUSED: _ProviderCondition.ValueType  # 6
+    """It refuses the configured credential."""
+
+class ProviderCondition(_ProviderCondition, metaclass=_ProviderConditionEnumTypeWrapper):
+    """How a provider is."""
+
+PROVIDER_CONDITION_UNSPECIFIED: ProviderCondition.ValueType  # 0
+"""Not set."""
+PROVIDER_CONDITION_UNKNOWN: ProviderCondition.ValueType  # 1
+"""Not used yet."""
+PROVIDER_CONDITION_HEALTHY: ProviderCondition.ValueType  # 2
+"""It works."""
+PROVIDER_CONDITION_RECOVERING: ProviderCondition.ValueType  # 3
+"""It works again, and has not yet for as long as it failed."""
+PROVIDER_CONDITION_DEGRADED: ProviderCondition.ValueType  # 4
+"""Some of its addresses or keys do not work."""
+PROVIDER_CONDITION_FAILING: ProviderCondition.ValueType  # 5
+"""It fails, and is asked again from time to time."""
+PROVIDER_CONDITION_CREDENTIAL_REFUSED: ProviderCondition.ValueType  # 6
+"""It refuses the configured credential."""
+Global___ProviderCondition: _TypeAlias = ProviderCondition  # noqa: Y015
+
 class _ServiceState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -144,6 +184,7 @@ class GetHealthResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CONFIG_FIELD_NUMBER: _builtins.int
     PERFORMANCE_FIELD_NUMBER: _builtins.int
+    UPSTREAMS_FIELD_NUMBER: _builtins.int
     status: Global___HealthStatus.ValueType
     """The overall status."""
     uptime_nanos: _builtins.int
@@ -162,6 +203,10 @@ class GetHealthResponse(_message.Message):
     def performance(self) -> Global___Performance:
         """Performance figures."""
 
+    @_builtins.property
+    def upstreams(self) -> Global___UpstreamHealth:
+        """How the providers are."""
+
     def __init__(
         self,
         *,
@@ -171,10 +216,11 @@ class GetHealthResponse(_message.Message):
         version: _builtins.str | None = ...,
         config: Global___HealthConfig | None = ...,
         performance: Global___Performance | None = ...,
+        upstreams: Global___UpstreamHealth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_uptime_nanos", b"_uptime_nanos", "_version", b"_version", "config", b"config", "performance", b"performance", "timestamp", b"timestamp", "uptime_nanos", b"uptime_nanos", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_uptime_nanos", b"_uptime_nanos", "_version", b"_version", "config", b"config", "performance", b"performance", "timestamp", b"timestamp", "upstreams", b"upstreams", "uptime_nanos", b"uptime_nanos", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_uptime_nanos", b"_uptime_nanos", "_version", b"_version", "config", b"config", "performance", b"performance", "status", b"status", "timestamp", b"timestamp", "uptime_nanos", b"uptime_nanos", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_uptime_nanos", b"_uptime_nanos", "_version", b"_version", "config", b"config", "performance", b"performance", "status", b"status", "timestamp", b"timestamp", "upstreams", b"upstreams", "uptime_nanos", b"uptime_nanos", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__uptime_nanos: _TypeAlias = _typing.Literal["uptime_nanos"]  # noqa: Y015
     _WhichOneofArgType__uptime_nanos: _TypeAlias = _typing.Literal["_uptime_nanos", b"_uptime_nanos"]  # noqa: Y015
@@ -186,6 +232,100 @@ class GetHealthResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
 Global___GetHealthResponse: _TypeAlias = GetHealthResponse  # noqa: Y015
+
+@_typing.final
+class UpstreamHealth(_message.Message):
+    """How the providers are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderHealth]:
+        """Each enabled provider, in the configuration's order."""
+
+    def __init__(
+        self,
+        *,
+        providers: _abc.Iterable[Global___ProviderHealth] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["providers", b"providers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpstreamHealth: _TypeAlias = UpstreamHealth  # noqa: Y015
+
+@_typing.final
+class ProviderHealth(_message.Message):
+    """How one provider is, as its live traffic tells."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name in the configuration."""
+    condition: Global___ProviderCondition.ValueType
+    """How it is."""
+    reason: _builtins.str
+    """Why it is not healthy: a value of ErrorReason without its prefix."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndpointHealth]:
+        """Its addresses and keys, where it has several."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        condition: Global___ProviderCondition.ValueType = ...,
+        reason: _builtins.str | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        endpoints: _abc.Iterable[Global___EndpointHealth] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "reason", b"reason", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "condition", b"condition", "endpoints", b"endpoints", "name", b"name", "reason", b"reason", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+
+Global___ProviderHealth: _TypeAlias = ProviderHealth  # noqa: Y015
+
+@_typing.final
+class EndpointHealth(_message.Message):
+    """How one address or key of a provider is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The provider's name and a number: "openai#2"."""
+    condition: Global___ProviderCondition.ValueType
+    """How it is."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        condition: Global___ProviderCondition.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointHealth: _TypeAlias = EndpointHealth  # noqa: Y015
 
 @_typing.final
 class HealthConfig(_message.Message):
@@ -231,10 +371,13 @@ class Performance(_message.Message):
     GOROUTINES_FIELD_NUMBER: _builtins.int
     REQUESTS_FIELD_NUMBER: _builtins.int
     LATENCY_FIELD_NUMBER: _builtins.int
+    EVENT_LOOP_LAGS_FIELD_NUMBER: _builtins.int
     memory_mb: _builtins.float
     """Resident memory in MiB, to one decimal."""
     goroutines: _builtins.int
     """Running asyncio tasks and threads (the documented name is kept)."""
+    event_loop_lags: _builtins.bool
+    """True while the event loop runs late."""
     @_builtins.property
     def requests(self) -> Global___RequestStats:
         """Request counts."""
@@ -250,12 +393,15 @@ class Performance(_message.Message):
         goroutines: _builtins.int = ...,
         requests: Global___RequestStats | None = ...,
         latency: Global___LatencyStats | None = ...,
+        event_loop_lags: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency", "requests", b"requests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_loop_lags", b"_event_loop_lags", "event_loop_lags", b"event_loop_lags", "latency", b"latency", "requests", b"requests"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["goroutines", b"goroutines", "latency", b"latency", "memory_mb", b"memory_mb", "requests", b"requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_loop_lags", b"_event_loop_lags", "event_loop_lags", b"event_loop_lags", "goroutines", b"goroutines", "latency", b"latency", "memory_mb", b"memory_mb", "requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__event_loop_lags: _TypeAlias = _typing.Literal["event_loop_lags"]  # noqa: Y015
+    _WhichOneofArgType__event_loop_lags: _TypeAlias = _typing.Literal["_event_loop_lags", b"_event_loop_lags"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_loop_lags) -> _WhichOneofReturnType__event_loop_lags | None: ...
 
 Global___Performance: _TypeAlias = Performance  # noqa: Y015
 
@@ -357,6 +503,7 @@ class GetStatusResponse(_message.Message):
     PROVIDERS_FIELD_NUMBER: _builtins.int
     BUILD_FIELD_NUMBER: _builtins.int
     DEMO_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """"CCProxy"."""
     version: _builtins.str
@@ -383,6 +530,10 @@ class GetStatusResponse(_message.Message):
     def build(self) -> Global___BuildInfo:
         """The build."""
 
+    @_builtins.property
+    def configuration(self) -> Global___ConfigState:
+        """The configuration in use."""
+
     def __init__(
         self,
         *,
@@ -397,16 +548,57 @@ class GetStatusResponse(_message.Message):
         providers: Global___ProviderSummary | None = ...,
         build: Global___BuildInfo | None = ...,
         demo: _builtins.bool | None = ...,
+        configuration: Global___ConfigState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_demo", b"_demo", "build", b"build", "demo", b"demo", "providers", b"providers"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_demo", b"_demo", "build", b"build", "configuration", b"configuration", "demo", b"demo", "providers", b"providers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_demo", b"_demo", "api_key_configured", b"api_key_configured", "build", b"build", "demo", b"demo", "host", b"host", "pid", b"pid", "port", b"port", "providers", b"providers", "service", b"service", "status", b"status", "uptime", b"uptime", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_demo", b"_demo", "api_key_configured", b"api_key_configured", "build", b"build", "configuration", b"configuration", "demo", b"demo", "host", b"host", "pid", b"pid", "port", b"port", "providers", b"providers", "service", b"service", "status", b"status", "uptime", b"uptime", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__demo: _TypeAlias = _typing.Literal["demo"]  # noqa: Y015
     _WhichOneofArgType__demo: _TypeAlias = _typing.Literal["_demo", b"_demo"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__demo) -> _WhichOneofReturnType__demo | None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class ConfigState(_message.Message):
+    """The configuration in use, and what became of the last attempt to load it again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOADED_AT_FIELD_NUMBER: _builtins.int
+    RELOADS_FIELD_NUMBER: _builtins.int
+    FAILED_AT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    reloads: _builtins.int
+    """How often it was loaded again."""
+    error: _builtins.str
+    """What was wrong then."""
+    @_builtins.property
+    def loaded_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was loaded."""
+
+    @_builtins.property
+    def failed_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last attempt failed, where it did; the configuration before it is still in use."""
+
+    def __init__(
+        self,
+        *,
+        loaded_at: _timestamp_pb2.Timestamp | None = ...,
+        reloads: _builtins.int = ...,
+        failed_at: _timestamp_pb2.Timestamp | None = ...,
+        error: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error", "failed_at", b"failed_at", "loaded_at", b"loaded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error", "failed_at", b"failed_at", "loaded_at", b"loaded_at", "reloads", b"reloads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+
+Global___ConfigState: _TypeAlias = ConfigState  # noqa: Y015
 
 @_typing.final
 class ProviderSummary(_message.Message):
