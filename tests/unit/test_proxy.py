@@ -92,7 +92,7 @@ async def test_what_an_answer_tells_besides_reaches_the_caller():
     """OpenRouter's price stands in the answer, where an Anthropic message has no place for it."""
     bench = Bench(answer(chat.completion(content="hi").replace(b'"usage":{', b'"usage":{"cost":0.5,')))
     upstream = Upstream(openrouter.provider("anthropic", "http://127.0.0.1:1/v1", "k"), bench.transport)
-    it = Proxy(bench.router, {"anthropic": upstream}, bench.metrics, bench.serving)
+    it = Proxy(Backend(bench.router, {"anthropic": upstream}), bench.metrics, bench.serving)
     body = {"model": "claude", "max_tokens": 5, "messages": [chat.USER]}
 
     reply = await it.create_message(Call(edge="http", request_id="req_1", body=msgspec.json.encode(body)))
