@@ -25,7 +25,7 @@ from ccproxy.metrics import Measurement, Metrics
 from ccproxy.patience import Patience
 from ccproxy.provider import redact_each
 from ccproxy.serving import Serving
-from ccproxy.tokens import estimate
+from ccproxy.tokens import estimate, family_of
 
 STREAM_SECONDS = 3600.0
 
@@ -142,7 +142,7 @@ class Proxy:
             request = upstream.provider.count_request(call, head, target)
             if request is None:
                 countable = replace_members(head.fields, {"max_tokens": 1})  # the typed view asks for it
-                return _count_reply(estimate(decode_request(countable)), {})
+                return _count_reply(estimate(decode_request(countable), family_of(target.model)), {})
             async with AsyncExitStack() as stack:
                 response = await patience.wait(
                     partial(stack.enter_async_context, upstream.transport.send(request, stream=False))

@@ -12,7 +12,6 @@ The order, first match wins; `docs/routing.md` tells it to operators:
     default          everything else; without that route what a provider can take by itself (`automatic`)
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from ccproxy.config import PROVIDER_TYPES, Config, ProviderConfig, RouteConfig
 from ccproxy.documents import Head, decode_request, replace_members
 from ccproxy.errors import ApiError, Reason
 from ccproxy.provider import Model
-from ccproxy.tokens import BYTES_PER_TOKEN, DOCUMENT_TOKENS, IMAGE_TOKENS, TOKENS_PER_TOOL, estimate
+from ccproxy.tokens import estimate, estimate_text, most_tokens
 
 CHOSEN_BY_CALLER = "provider,model"
 LONG_CONTEXT = "longContext"
@@ -46,7 +45,6 @@ FIXED_MEMBERS = frozenset({"model", "messages", "stream"})
 THINKING_TYPES = frozenset({"enabled", "adaptive", "between_tools"})
 
 _PROMPT: Sequence[str] = ("messages", "system", "tools")
-_FLAT = re.compile(rb'"image"|"document"')  # blocks with a price that their length does not tell
 
 ListedBy = Callable[[str], Sequence[str]]
 """The providers that are known to list a model. It answers at once, from memory."""
@@ -281,31 +279,17 @@ def default_model(provider: ProviderConfig) -> str:
 
 
 def input_tokens(head: Head) -> int:
-    """The estimated input tokens of a request. One that the types do not fit is estimated by its length."""
+    """The estimated input tokens of a request. One that the types do not fit is estimated as text."""
     read: dict[str, Raw] = {name: head.fields[name] for name in _PROMPT if name in head.fields}
     try:
         return estimate(decode_request(replace_members(read, {"model": "", "max_tokens": 1})))
     except ApiError:
-        return round(sum(len(bytes(raw)) for raw in read.values()) / BYTES_PER_TOKEN)
+        return estimate_text(b" ".join(map(bytes, read.values())))
 
 
 def _may_exceed(fields: Mapping[str, Raw], threshold: int) -> bool:
-    """Whether an estimate is worth its time: a short request nearly never is above the threshold."""
-    size = sum(len(bytes(fields[name])) for name in _PROMPT if name in fields)
-    return size >= threshold or _most_tokens(fields) > threshold
-
-
-def _most_tokens(fields: Mapping[str, Raw]) -> int:
-    """No estimate is above this, and nothing is opened for it.
-
-    JSON is longer than the text in it, and every turn, tool and block is an object.
-    """
-    tokens = 0.0
-    for name in _PROMPT:
-        text = bytes(fields.get(name, b""))
-        tokens += len(text) / BYTES_PER_TOKEN + text.count(b"{") * TOKENS_PER_TOOL
-        tokens += len(_FLAT.findall(text)) * max(IMAGE_TOKENS, DOCUMENT_TOKENS)
-    return round(tokens) + 1
+    """Whether an estimate is worth its time: it opens the whole conversation."""
+    return most_tokens([bytes(fields[name]) for name in _PROMPT if name in fields]) > threshold
 
 
 class _Thinking(Struct, frozen=True):

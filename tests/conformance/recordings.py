@@ -25,6 +25,7 @@ class Facts(Struct, frozen=True):
     http_status: int
     stream: bool = False
     response_headers: dict[str, str] = {}
+    model: str | None = None
 
 
 class Recording(Struct, frozen=True):
