@@ -186,7 +186,7 @@ class Circuit:
 
 
 class Permit:
-    """One call's leave to go there. What it hears is told here; `close` ends it in any case."""
+    """One call's leave to go there. What it hears is told here; after `close` nothing is heard any more."""
 
     __slots__ = ("_circuit", "_counted", "_open", "_probes")
 
@@ -198,18 +198,19 @@ class Permit:
 
     def content(self, now: float) -> None:
         """The answer's content began."""
-        self._circuit.accepted(now)
+        if self._open:
+            self._circuit.accepted(now)
 
     def succeeded(self, now: float) -> None:
         """The answer is complete."""
-        if not self._counted:
+        if self._open and not self._counted:
             self._counted = True
             self._circuit.accepted(now)
             self._circuit.count(now, failed=False)
 
     def failed(self, error: ApiError, now: float) -> None:
         """The provider failed, or said no. What says nothing about it changes nothing."""
-        if self._counted or error.provider is None:
+        if not self._open or self._counted or error.provider is None:
             return
         match RULES[error.reason].circuit:
             case "counts":

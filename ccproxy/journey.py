@@ -17,7 +17,7 @@ from ccproxy.message_stream import MessageStream, broken
 from ccproxy.metrics import Measurement, Metrics
 from ccproxy.patience import Patience
 from ccproxy.provider import Answer, Exchange, printable, redact_each
-from ccproxy.upstream import UpstreamResponse
+from ccproxy.upstream import ReadyResponse, UpstreamResponse
 
 MAX_DROPPED_CHARS = 1_000  # of a header; proxies in between refuse long ones
 
@@ -135,6 +135,9 @@ class Journey:
         self._logged.entry.dropped = len(exchange.dropped)
         for name in exchange.dropped:
             self._metrics.dropped(provider.name, name)
+        if exchange.request.ready is not None:
+            attempt.permit.close(self._clock())  # nobody is asked, so nothing is learned
+            return exchange, ReadyResponse(exchange.request.ready)
         while True:
             started = self._clock()
             outcome = "none"

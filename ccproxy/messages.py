@@ -225,6 +225,10 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     output_tokens_details: dict[str, int] | UnsetType = UNSET
 
 
+class EstimatedUsage(Usage, frozen=True, omit_defaults=True):
+    """Tokens that nobody counted: CCProxy's own estimate, which looks the same to callers."""
+
+
 class StopDetails(Struct, frozen=True):
     """Why a model refused. `category` is one of Anthropic's, or None where the provider names none."""
 

@@ -24,6 +24,7 @@ class UpstreamRequest(Struct, frozen=True):
 
     `url` is absolute and built from the configuration; of what a provider says it holds a cursor at most, quoted.
     `secrets` are the caller's own, where it brought its credential: the provider may quote them in an error.
+    `ready` is the answer's body where it is known without asking: then nothing is sent.
     """
 
     method: str
@@ -31,6 +32,7 @@ class UpstreamRequest(Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes | None = None
     secrets: tuple[str, ...] = ()
+    ready: bytes | None = None
 
     def __repr__(self) -> str:
         return f"UpstreamRequest({self.method} {self.url})"  # the headers hold the key, the body a prompt

@@ -70,6 +70,25 @@ class UpstreamResponse(Protocol):
         ...
 
 
+class ReadyResponse:
+    """A response that was known before anybody was asked."""
+
+    status = 200
+
+    def __init__(self, body: bytes) -> None:
+        self.headers: Mapping[str, str] = {}
+        self._body = body
+
+    async def read(self) -> bytes:
+        """The whole body, then the end."""
+        body, self._body = self._body, b""
+        return body
+
+    async def body(self) -> bytes:
+        """The whole body."""
+        return self._body
+
+
 class Transport(Protocol):
     """Sends one request. Leaving the context closes the upstream, whoever leaves it and why."""
 

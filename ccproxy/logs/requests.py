@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ccproxy.call import Call, Target
 from ccproxy.errors import ApiError, Reason
-from ccproxy.messages import Usage
+from ccproxy.messages import EstimatedUsage, Usage
 
 Method = Literal["create_message", "stream_message", "count_tokens"]
 
@@ -39,6 +39,7 @@ class Entry(Struct):
         input_tokens: As the provider reports them, without cached ones.
         output_tokens: As the provider reports them.
         cache_read: Input tokens that the provider had in its cache.
+        usage_estimated: Whether they are estimates: the provider was not asked, or stopped before it counted.
         attempts: How many attempts there were.
         dropped: How many members of the request the provider's protocol has no place for.
         upstream_request_id: The provider's id for its own support.
@@ -62,6 +63,7 @@ class Entry(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read: int | None = None
+    usage_estimated: bool | None = None
     attempts: int | None = None
     dropped: int | None = None
     upstream_request_id: str = ""
@@ -113,6 +115,8 @@ class LoggedRequest:
         entry.input_tokens = usage.input_tokens or 0
         entry.output_tokens = usage.output_tokens or 0
         entry.cache_read = usage.cache_read_input_tokens or 0
+        if isinstance(usage, EstimatedUsage):
+            entry.usage_estimated = True
 
     def succeed(self, headers: Mapping[str, str], usage: Usage) -> None:
         """It has been answered in full; what happens after that is no part of it."""

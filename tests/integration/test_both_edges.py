@@ -113,6 +113,20 @@ async def test_the_folded_stream_is_the_whole_answer(edges: tuple[Edge, Edge], m
 
 
 @pytest.mark.parametrize("model", MODELS)
+async def test_a_request_for_no_token_is_answered_without_any_on_both_edges(edges: tuple[Edge, Edge], model: str):
+    """Clients warm Anthropic's cache so; whoever has none must not fail at it."""
+    asked = ask(model, "The conversation so far", max_tokens=0)
+    for edge in edges:
+        whole, streamed = (await edge.create(asked)).document, await edge.stream(asked)
+        folded = fold(streamed.events)
+
+        assert (whole["content"], whole["stop_reason"]) == ([], "max_tokens")
+        assert (folded["content"], folded["stop_reason"]) == ([], "max_tokens")
+        assert whole["usage"]["output_tokens"] == 0
+        assert 0 < folded["usage"]["input_tokens"] == whole["usage"]["input_tokens"]
+
+
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("case", FAILED)
 async def test_a_failure_before_the_answer_is_the_same_on_both_edges(
     edges: tuple[Edge, Edge], model: str, case: str

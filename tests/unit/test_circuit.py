@@ -272,6 +272,18 @@ def test_a_permits_first_verdict_counts():
     assert bench.circuit.running == 0
 
 
+def test_after_its_end_a_permit_says_nothing_more():
+    """An answer of our own is no news of the provider."""
+    bench = Bench()
+    permit = bench.circuit.begin(bench.now)
+    permit.close(bench.now)
+    permit.content(bench.now)
+    permit.succeeded(bench.now)
+    permit.failed(DOWN, bench.now)
+
+    assert not bench.circuit.used
+
+
 def test_calls_under_way_are_counted():
     """The way with the fewest gets the next."""
     bench = Bench()

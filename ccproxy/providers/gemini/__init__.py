@@ -29,6 +29,7 @@ from ccproxy.providers.gemini.stream import GeminiStream
 from ccproxy.providers.gemini.tools import upstream_name
 from ccproxy.providers.gemini.wire import CountedTokens, ListedModel, ModelList
 from ccproxy.providers.headers import to_send
+from ccproxy.providers.prewarmed import Prewarmed, prewarmed
 
 __all__ = ["Gemini", "GeminiExchange", "GeminiStream"]
 
@@ -48,10 +49,10 @@ class Gemini:
     def __repr__(self) -> str:
         return f"Gemini({self.name!r}, {self._url!r})"
 
-    def exchange(self, call: Call, head: Head, target: Target) -> "GeminiExchange":
+    def exchange(self, call: Call, head: Head, target: Target) -> "GeminiExchange | Prewarmed":
         """Prepares one attempt; see `Provider.exchange`."""
         refuse_thread(head)
-        return self._exchange(call, head, target, stateless=False)
+        return prewarmed(self._exchange(call, head, target, stateless=False), call, head, target)
 
     def _exchange(self, call: Call, head: Head, target: Target, *, stateless: bool) -> "GeminiExchange":
         request = read(call, head, target)

@@ -29,6 +29,7 @@ from ccproxy.providers.openai_chat.failures import Failures
 from ccproxy.providers.openai_chat.request import translate
 from ccproxy.providers.openai_chat.stream import ChatStream
 from ccproxy.providers.openai_chat.tools import upstream_name
+from ccproxy.providers.prewarmed import Prewarmed, prewarmed
 
 __all__ = ["COMPATIBLE", "OPENAI", "ChatExchange", "ChatStream", "Dialect", "OpenAIChat"]
 
@@ -58,7 +59,7 @@ class OpenAIChat:
     def __repr__(self) -> str:
         return f"OpenAIChat({self.name!r}, {self._url!r})"
 
-    def exchange(self, call: Call, head: Head, target: Target) -> "ChatExchange":
+    def exchange(self, call: Call, head: Head, target: Target) -> "ChatExchange | Prewarmed":
         """Prepares one attempt; see `Provider.exchange`."""
         refuse_thread(head)
         request = read(call, head, target)
@@ -68,7 +69,8 @@ class OpenAIChat:
         sent = self.post("/chat/completions", body, stream=head.stream)
         thoughts = partial(dialect.thoughts, model)
         want = answer.expected(request, head, renamed(request, upstream_name), self.failures, thoughts)
-        return ChatExchange(sent, tuple(sorted(dropped)), want, dialect.yields)
+        exchange = ChatExchange(sent, tuple(sorted(dropped)), want, dialect.yields)
+        return prewarmed(exchange, call, head, target)
 
     def post(self, path: str, body: Struct, *, stream: bool) -> UpstreamRequest:
         """A request to one of the server's paths."""

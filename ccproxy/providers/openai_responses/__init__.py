@@ -31,6 +31,7 @@ from ccproxy.providers.openai_responses.request import (
 )
 from ccproxy.providers.openai_responses.stream import ResponsesStream
 from ccproxy.providers.openai_responses.wire import InputTokens, ReasoningConfig, ResponsesRequest
+from ccproxy.providers.prewarmed import Prewarmed, prewarmed
 
 __all__ = ["OpenAIResponses", "ResponsesExchange", "ResponsesStream"]
 
@@ -44,7 +45,7 @@ class OpenAIResponses:
     def __init__(self, server: OpenAIChat) -> None:
         self._server = server
 
-    def exchange(self, call: Call, head: Head, target: Target) -> "ResponsesExchange":
+    def exchange(self, call: Call, head: Head, target: Target) -> "ResponsesExchange | Prewarmed":
         """Prepares one attempt; see `Provider.exchange`."""
         refuse_thread(head)
         request = read(call, head, target)
@@ -62,7 +63,8 @@ class OpenAIResponses:
             carries(request, old_client=old_client),
             self._server.failures,
         )
-        return ResponsesExchange(self._server, body, tuple(sorted(dropped)), want)
+        exchange = ResponsesExchange(self._server, body, tuple(sorted(dropped)), want)
+        return prewarmed(exchange, call, head, target)
 
     def count_request(self, call: Call, head: Head, target: Target) -> UpstreamRequest:
         """Asks for the number of input tokens; see `Provider.count_request`."""
