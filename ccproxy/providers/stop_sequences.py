@@ -1,6 +1,32 @@
-"""Stop sequences, matched here: no server of this kind tells which one it met; reasoning models refuse them."""
+"""Stop sequences, matched here: no server of this kind tells which one it met; reasoning models refuse them.
+
+After a match the provider is not read any further, and most count at the very end: what is missing is estimated.
+"""
 
 from collections.abc import Iterable
+
+from msgspec import Struct, structs
+
+from ccproxy.messages import EstimatedUsage, Request, Usage
+from ccproxy.tokens import estimate, estimate_text, family_of
+
+
+class Estimates(Struct, frozen=True):
+    """What a request costs at `model`, where the provider does not come to say it."""
+
+    request: Request
+    model: str
+
+    def fill(self, usage: Usage, said: str) -> Usage:
+        """`usage`, with the counts that have not come; `said` is the text so far."""
+        if usage.input_tokens and usage.output_tokens:
+            return usage
+        family = family_of(self.model)
+        known = {name: count for name, count in structs.asdict(usage).items() if count}
+        guessed = {"output_tokens": estimate_text(said.encode(), family)}
+        if not usage.input_tokens and not usage.cache_read_input_tokens:
+            guessed["input_tokens"] = estimate(self.request, family)
+        return EstimatedUsage(**{**guessed, **known})
 
 
 class StopSequences:
@@ -14,7 +40,13 @@ class StopSequences:
         self._sequences = tuple(dict.fromkeys(sequence for sequence in sequences if sequence))
         self._longest = max(map(len, self._sequences), default=0)
         self._held = ""
+        self._said: list[str] = []
         self.matched: str | None = None
+
+    @property
+    def said(self) -> str:
+        """The text that was fed, while there was something to look for."""
+        return "".join(self._said)
 
     def feed(self, piece: str) -> str:
         """Returns the text that may go out. After a match nothing may."""
@@ -22,6 +54,7 @@ class StopSequences:
             return piece
         if self.matched is not None:
             return ""
+        self._said.append(piece)
         text = self._held + piece
         found = [(at + len(s), at, s) for s in self._sequences if (at := text.find(s)) >= 0]
         if found:

@@ -38,7 +38,7 @@ __all__ = ["OTHER", "Family", "estimate", "estimate_text", "family_of", "most_to
 
 MARGIN = 1.05  # on purpose
 _FLAT = re.compile(rb'"image"|"document"')  # blocks with a price that their length does not tell
-_ONCE = OTHER.base + OTHER.turn + OTHER.tools + OTHER.format + 1  # of a request, and what rounding adds
+_ONCE = OTHER.base + OTHER.turn + OTHER.tools + OTHER.format + 8  # of a request, and what joining and rounding add
 _EACH = max(OTHER.turn, OTHER.tool, OTHER.call)  # of an object in it
 
 BYTES_PER_STATE = 6  # of a signature that stands for thinking nobody wrote out: encrypted, then base64
@@ -96,7 +96,7 @@ def most_tokens(documents: Sequence[bytes]) -> int:
 
 
 def _priced(texts: list[bytes], family: Family) -> float:
-    found = cost(b" ".join(texts))  # one pass over all of them: a word that begins one begins a word
+    found = cost(b" ".join([b"", *texts]))  # one pass over all of them; a word that begins one begins a word
     return found.plain * family.plain + found.foreign * family.foreign
 
 

@@ -37,7 +37,7 @@ def test_a_relayed_request_is_shown_as_it_would_be_sent():
         model="claude-x",
         url="https://api.anthropic.com/v1/messages",
         request=msgspec.Raw(asked),
-        input_tokens=7,
+        input_tokens=8,
     )
 
 
@@ -144,7 +144,7 @@ def test_it_can_be_read_by_a_person():
         'added      {"temperature":0.5}',
         "dropped    top_k",
         "fallbacks  anthropic,claude-x",
-        "input      about 7 tokens",
+        "input      about 8 tokens",
         "sent to    https://api.openai.com/v1/chat/completions",
         "{",
         '  "model": "gpt-4o",',

@@ -11,7 +11,7 @@ from unit.chat import blocks, events
 from unit.gemini import TOOL, answered, called, chunk, exchange, frame, generated, streamed, streaming, text
 
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
-from ccproxy.messages import Usage
+from ccproxy.messages import EstimatedUsage, Usage
 from ccproxy.providers.gemini.partial import PartialArguments
 from ccproxy.providers.gemini.state import state_of
 from ccproxy.providers.gemini.wire import PartialArgument
@@ -150,6 +150,18 @@ def test_stop_sequences_are_matched_here():
     stream.close()
     assert events(stream.take())[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
     assert content(text("a EN"), text("", thoughtSignature="s"), **members)[0]["text"] == "a EN"
+
+
+def test_usage_up_to_a_stop_sequence_is_geminis_own_where_it_came():
+    """It counts with every chunk; only a server in between may leave that out."""
+    counts = {"promptTokenCount": 7, "candidatesTokenCount": 3}
+    own, without = streaming(stop_sequences=["END"]), streaming(stop_sequences=["END"])
+    own.feed(chunk(text("a END b"), usageMetadata=counts))
+    without.feed(chunk(text("a END b"), usageMetadata=None))
+
+    assert own.usage == Usage(input_tokens=7, output_tokens=3)
+    assert isinstance(without.usage, EstimatedUsage)
+    assert events(without.take())[-2]["usage"]["input_tokens"] > 0
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from unit.responses import (
 )
 
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
+from ccproxy.messages import EstimatedUsage
 
 INCOMPLETE = event("incomplete", response=cut())
 
@@ -356,6 +357,9 @@ def test_a_stop_sequence_ends_the_stream():
     assert stream.finished
     assert blocks(found) == [{"type": "text", "text": "one "}]
     assert found[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
+    assert found[-2]["usage"]["input_tokens"] > 0  # estimates: no usage will come
+    assert found[-2]["usage"]["output_tokens"] > 0
+    assert isinstance(stream.usage, EstimatedUsage)
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_a_long_request_has_a_route():
     assert routed(sent, "claude-x", messages=said("long " * 100)) == ("openai", "big", "longContext")
     assert routed(sent, "claude-x", messages=said("long " * 60))[2] == "default"
     assert reason(sent, "claude-x", messages=said("long " * 1_000)) == (
-        "the estimated 1,131 tokens are above long_context_threshold 100"
+        "the estimated 1,132 tokens are above long_context_threshold 100"
     )
 
 

@@ -13,6 +13,7 @@ from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import Request, Usage
 from ccproxy.providers.gemini.failures import Failures
 from ccproxy.providers.gemini.wire import UsageMetadata
+from ccproxy.providers.stop_sequences import Estimates
 from ccproxy.providers.web_search import awaits_sources
 
 
@@ -29,6 +30,7 @@ class Expected(Struct, frozen=True):
         cites: Whether sources may follow the text.
         single_call: Whether only the first call counts: Gemini cannot be told to make one at a time.
         failures: Makes the provider's errors.
+        estimates: Estimates the usage that does not come.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Expected(Struct, frozen=True):
     cites: bool
     single_call: bool
     failures: Failures
+    estimates: Estimates
 
 
 def expected(
@@ -58,6 +61,7 @@ def expected(
         cites=awaits_sources(request, head),
         single_call=choice is not None and bool(choice.disable_parallel_tool_use),
         failures=failures,
+        estimates=Estimates(request, upstream_model),
     )
 
 

@@ -144,6 +144,7 @@ class Reader:
             self._sign("text", signature)
         self._writer.text(piece)
         if self._stops.matched is not None:
+            self.usage = self._want.estimates.fill(self.usage, self._stops.said)
             self._writer.finish("stop_sequence", counted(self.usage), stop_sequence=self._stops.matched)
 
     def _sign(self, kind: Kind, signature: str | None) -> None:

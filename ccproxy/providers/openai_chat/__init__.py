@@ -30,6 +30,7 @@ from ccproxy.providers.openai_chat.request import translate
 from ccproxy.providers.openai_chat.stream import ChatStream
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.prewarmed import Prewarmed, prewarmed
+from ccproxy.providers.stop_sequences import Estimates
 
 __all__ = ["COMPATIBLE", "OPENAI", "ChatExchange", "ChatStream", "Dialect", "OpenAIChat"]
 
@@ -68,7 +69,9 @@ class OpenAIChat:
         body, dropped = translate(request, head, model, dialect, old_client=old_client, session=session)
         sent = self.post("/chat/completions", body, stream=head.stream)
         thoughts = partial(dialect.thoughts, model)
-        want = answer.expected(request, head, renamed(request, upstream_name), self.failures, thoughts)
+        estimates = Estimates(request, model)
+        names = renamed(request, upstream_name)
+        want = answer.expected(request, head, names, self.failures, thoughts, estimates)
         exchange = ChatExchange(sent, tuple(sorted(dropped)), want, dialect.yields)
         return prewarmed(exchange, call, head, target)
 

@@ -24,7 +24,7 @@ from ccproxy.providers.openai_chat.wire import (
     FunctionPiece,
     StreamChoice,
 )
-from ccproxy.providers.stop_sequences import StopSequences
+from ccproxy.providers.stop_sequences import Estimates, StopSequences
 from ccproxy.providers.web_search import Sources, awaits_sources
 
 
@@ -39,6 +39,7 @@ class Expected(Struct, frozen=True):
         cites: Whether sources may follow the text.
         failures: Makes the provider's errors.
         thoughts: Makes the reader of its reasoning.
+        estimates: Estimates the usage that does not come.
     """
 
     model: str
@@ -48,10 +49,16 @@ class Expected(Struct, frozen=True):
     cites: bool
     failures: Failures
     thoughts: Callable[[], Thoughts]
+    estimates: Estimates
 
 
 def expected(
-    request: Request, head: Head, names: Mapping[str, str], failures: Failures, thoughts: Callable[[], Thoughts]
+    request: Request,
+    head: Head,
+    names: Mapping[str, str],
+    failures: Failures,
+    thoughts: Callable[[], Thoughts],
+    estimates: Estimates,
 ) -> Expected:
     """What the answer to `request` is read against."""
     return Expected(
@@ -62,6 +69,7 @@ def expected(
         cites=awaits_sources(request, head),
         failures=failures,
         thoughts=thoughts,
+        estimates=estimates,
     )
 
 

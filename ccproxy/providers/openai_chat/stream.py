@@ -146,6 +146,7 @@ class ChatStream(WrittenStream):
         return key
 
     def _stop(self) -> None:
+        self.usage = self._want.estimates.fill(self.usage, self._stops.said)
         self._writer.finish("stop_sequence", counted(self.usage), stop_sequence=self._stops.matched)
 
     def _end(self) -> None:

@@ -32,6 +32,7 @@ from ccproxy.providers.openai_responses.request import (
 from ccproxy.providers.openai_responses.stream import ResponsesStream
 from ccproxy.providers.openai_responses.wire import InputTokens, ReasoningConfig, ResponsesRequest
 from ccproxy.providers.prewarmed import Prewarmed, prewarmed
+from ccproxy.providers.stop_sequences import Estimates
 
 __all__ = ["OpenAIResponses", "ResponsesExchange", "ResponsesStream"]
 
@@ -62,6 +63,7 @@ class OpenAIResponses:
             shows_thinking(request),
             carries(request, old_client=old_client),
             self._server.failures,
+            Estimates(request, target.model),
         )
         exchange = ResponsesExchange(self._server, body, tuple(sorted(dropped)), want)
         return prewarmed(exchange, call, head, target)

@@ -27,7 +27,7 @@ from ccproxy.providers.openai_responses.wire import (
     TextPart,
     Typed,
 )
-from ccproxy.providers.stop_sequences import StopSequences
+from ccproxy.providers.stop_sequences import Estimates, StopSequences
 
 PARAGRAPH = "\n\n"  # between the parts of a summary
 
@@ -54,6 +54,7 @@ class Expected(Struct, frozen=True):
         shows_thinking: Whether the caller wants to see thinking.
         carries: Whether reasoning is to come back in later turns.
         failures: Makes the provider's errors.
+        estimates: Estimates the usage that does not come.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Expected(Struct, frozen=True):
     shows_thinking: bool
     carries: bool
     failures: Failures
+    estimates: Estimates
 
 
 def read(body: bytes, want: Expected) -> Answer:

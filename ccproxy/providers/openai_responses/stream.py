@@ -128,6 +128,7 @@ class ResponsesStream(WrittenStream):
         self._writer.text(self._stops.feed(text))
         if self._stops.matched is not None:
             stop = self._stops.matched
+            self.usage = self._want.estimates.fill(self.usage, self._stops.said)
             self._writer.finish("stop_sequence", counted(self.usage), stop_sequence=stop)
 
     def _think(self, text: str, part: int | None) -> None:
