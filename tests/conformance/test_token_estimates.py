@@ -19,8 +19,9 @@ LEAST_VARIETY = 0.04  # packed; of one word a thousand times vocabularies say 1,
 APIS = re.compile(r"chat\.completions|messages|responses|generateContent.*|count_tokens")
 
 MOST_BELOW = 0.25  # of what the provider counted, for any prompt
-NINE_TENTHS = (-0.15, 0.3)  # of prompts are in between
+NINE_TENTHS = (-0.2, 0.45)  # of prompts are in between
 MEDIAN = (0.0, 0.15)
+UNSEEN = 150  # tokens that a server adds to a small prompt without tools, for an effort or so
 
 
 class Measured(Struct, frozen=True):
@@ -144,4 +145,4 @@ def test_small_prompts_are_off_by_a_prompt_of_the_providers_at_most(measurements
     """What servers add where nobody sees it is a few dozen tokens, at models whose family is known."""
     small = [each for each in measurements if each.counted < SMALL and family_of(each.model) is not OTHER]
 
-    assert [each for each in small if each.counted - each.estimated > SMALL / 2] == []
+    assert [each for each in small if each.counted - each.estimated > UNSEEN] == []
