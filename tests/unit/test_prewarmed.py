@@ -7,6 +7,7 @@ import pytest
 from unit import chat, gemini
 from unit.fakes import ScriptedTransport
 
+from ccproxy.backend import Backend
 from ccproxy.call import Call, Target
 from ccproxy.config import Config, ProviderConfig, RouteConfig
 from ccproxy.errors import ApiError, Reason
@@ -47,7 +48,8 @@ class Bench:
         serving.move(Phase.SERVING, "serving")
         self.log: list[Entry] = []
         upstream = Upstream(PROVIDERS[model], ScriptedTransport())
-        self.proxy = Proxy(Router(config), {"openai": upstream}, Metrics(), serving, request_log=self.log.append)
+        backend = Backend(Router(config), {"openai": upstream})
+        self.proxy = Proxy(backend, Metrics(), serving, request_log=self.log.append)
 
     async def streamed(self, asked: Call) -> list[dict[str, Any]]:
         """The events of an answer."""
