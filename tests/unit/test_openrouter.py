@@ -103,6 +103,15 @@ def test_a_single_cached_text_stays_a_part():
     assert sent({"role": "user", "content": [text]})["messages"][0]["content"] == [text]
 
 
+def test_texts_stay_apart_once_anything_is_marked():
+    """Marks move from turn to turn: a text that loses its mark must read as before, or the cache misses it."""
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
+    for marked in ({"system": [{"type": "text", "text": "s", **CACHED}]}, {"tools": [{**TOOL, **CACHED}]}):
+        said = sent(chat.USER, answer, chat.USER, **marked)["messages"]
+
+        assert [m["content"] for m in said if m["role"] == "assistant"] == [answer["content"]]
+
+
 def test_without_cache_control_texts_are_plain():
     """The form that every provider behind takes."""
     system = [{"type": "text", "text": "a", "cache_control": None}, {"type": "text", "text": "b"}]

@@ -74,7 +74,7 @@ def conversation(
         dialect: How the server differs.
         dropped: Gets the path of what cannot be said.
     """
-    writer = _Writer(role, model, dialect, dropped)
+    writer = _Writer(role, model, dialect, dropped, apart=_is_marked(request, dialect))
     writer.system(system_blocks(request))
     for answer, others in steps(request.messages):
         writer.step(answer, others)
@@ -84,12 +84,13 @@ def conversation(
 class _Writer:
     """Writes the messages; neighbouring user messages become one."""
 
-    def __init__(self, role: str, model: str, dialect: Dialect, dropped: set[str]) -> None:
+    def __init__(self, role: str, model: str, dialect: Dialect, dropped: set[str], *, apart: bool) -> None:
         self.messages: list[ChatMessage] = []
         self._role = role
         self._model = model
         self._dialect = dialect
         self._parts = _Parts(dialect, dropped)
+        self._apart = apart  # texts, also those without a mark: marks move, and what they leave must not change
 
     def system(self, blocks: Iterable[Block]) -> None:
         content = self._said(blocks)
@@ -145,7 +146,7 @@ class _Writer:
             self.messages.append(ChatMessage("user", parts))
 
     def _said(self, blocks: Iterable[Block]) -> str | list[Part]:
-        """The text of a place that takes only text: in one, unless its parts are cached apart."""
+        """The text of a place that takes only text: in one, unless parts are cached apart."""
         parts: list[Part] = []
         for block in blocks:
             if isinstance(block, Text):
@@ -153,7 +154,7 @@ class _Writer:
             else:
                 self._parts.drop(block)
         texts = [part for part in parts if isinstance(part, TextPart)]
-        if any(part.cache_control is not UNSET for part in texts):
+        if any(part.cache_control is not UNSET for part in texts) or (self._apart and len(texts) > 1):
             return parts
         return "\n\n".join(part.text for part in texts)
 
@@ -223,6 +224,13 @@ class _Parts(Parts[Part]):
     def _omitted(self, block: Image | Document) -> list[Part]:
         self.drop(block)
         return [TextPart(f"[{kind(block)} omitted: this model takes text only]")]
+
+
+def _is_marked(request: Request, dialect: Dialect) -> bool:
+    """Whether the request marks what is to be cached, in a place that keeps the mark."""
+    said = [block for turn in request.messages for block in blocks_of(turn)]
+    blocks = [block for block in (*system_blocks(request), *said) if isinstance(block, Text | ToolResult)]
+    return any(kept(place.cache_control, dialect) for place in (*blocks, *(request.tools or ())))
 
 
 def _call(call: ToolUse) -> Call:
