@@ -45,6 +45,15 @@ def test_only_the_model_is_replaced_and_numbers_keep_their_spelling(provider: An
     assert body == b'{"model":"claude-y","max_tokens":5,"new_member":{"a":1e5},"messages":[]}'
 
 
+def test_thinking_that_is_taken_out_is_named(provider: Anthropic):
+    """A relay leaves nothing else out, and nothing without saying so."""
+    thought = b'{"type":"thinking","thinking":"t","signature":"ccp1.x"},'
+    body = b'{"model":"claude-x","messages":[{"role":"assistant","content":[%b{"type":"text","text":"a"}]}]}'
+
+    assert exchange(provider, body % thought).dropped == ("messages.content.thinking",)
+    assert exchange(provider, body % b"").dropped == ()
+
+
 def test_a_null_is_silence(provider: Anthropic):
     """Some clients write every member they know; the route's parameter was meant for them, too."""
     body = exchange(provider, b'{"model":"claude-x","top_k":null}', parameters={"top_k": 3}).request.body

@@ -31,6 +31,7 @@ from ccproxy.providers.anthropic.wire import Count, Whole, newer_usage, read
 
 __all__ = ["Anthropic", "Endpoint", "Relay", "RelayStream"]
 
+FOREIGN_THINKING = "messages.content.thinking"  # the one thing of the conversation that is left out
 DEFAULT_VERSION = "2023-06-01"  # where the caller names none; the API refuses a request without one
 
 
@@ -58,10 +59,12 @@ class Anthropic:
 
     def exchange(self, call: Call, head: Head, target: Target) -> "Relay":
         """Prepares one attempt; see `Provider.exchange`."""
-        request = self._post(call, head, target.silent(head), target.model, "/messages")
+        changes = self._endpoint.changes(head.fields, target.model)
+        request = self._post(call, head, {**target.silent(head), **changes}, target.model, "/messages")
         secrets = (*self._failures.secrets, *request.secrets)
         failures = structs.replace(self._failures, secrets=secrets)
-        return Relay(request, failures, self._endpoint.wants_thinking)
+        dropped = (FOREIGN_THINKING,) if "messages" in changes else ()
+        return Relay(request, failures, self._endpoint.wants_thinking, dropped)
 
     def _post(
         self, call: Call, head: Head, parameters: Mapping[str, object], model: str, path: str
@@ -69,7 +72,6 @@ class Anthropic:
         members = dict(parameters)
         if model != head.model:
             members["model"] = model
-        members.update(self._endpoint.changes(head.fields, model))
         body = replace_members(head.fields, members) if members else call.body
         query = "?beta=true" if "beta=true" in call.query.split("&") else ""
         headers = self._headers()
@@ -101,7 +103,8 @@ class Anthropic:
 
     def count_request(self, call: Call, head: Head, target: Target) -> UpstreamRequest:
         """Anthropic counts tokens exactly, and for nothing. A route's parameters would be refused there."""
-        return self._post(call, head, {}, target.model, "/messages/count_tokens")
+        changes = self._endpoint.changes(head.fields, target.model)
+        return self._post(call, head, changes, target.model, "/messages/count_tokens")
 
     def count(self, body: bytes) -> int:
         """Reads the answer to `count_request`."""
@@ -155,4 +158,4 @@ class Relay:
             return None
         fields = decode_head(self.request.body or b"").fields
         body = replace_members(fields, {"thinking": {"type": "disabled"}})
-        return Relay(structs.replace(self.request, body=body), self._failures, dropped=("thinking",))
+        return Relay(structs.replace(self.request, body=body), self._failures, dropped=(*self.dropped, "thinking"))
