@@ -40,7 +40,8 @@ SIGNATURES = (ANTHROPICS, "", *map(pack, OWN))
 LONG = "mcp__a_server_with_a_very_long_name__and_a_tool_whose_name_is_longer_still__than_64"
 TOOL_NAMES = ("Read", "Bash", "mcp__files__list.all", LONG)
 
-texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="«»"), max_size=12).map(lambda text: f"«{text}»")
+"""What somebody says, in marks by which it is found again."""
 keys = st.sampled_from(["path", "b", "a", "é", "limit", 'quo"te', ""])
 numbers = st.sampled_from(["1", "1.0", "10", "1e1", "-0", "0.10", "12345678901234567890", "1E-7"])
 
@@ -79,7 +80,7 @@ documents = st.sampled_from(
         {
             "type": "document",
             "title": "T<",
-            "source": {"type": "text", "media_type": "text/plain", "data": "words"},
+            "source": {"type": "text", "media_type": "text/plain", "data": "«words»"},
         },
         {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
         {"type": "document", "source": {"type": "file", "file_id": "file_2"}},
@@ -118,6 +119,7 @@ def replies(draw: st.DrawFn, answer: Sequence[dict[str, Any]]) -> list[Turn]:
         if block["type"] == "tool_use" and draw(st.integers(0, 9)):
             result = {"type": "tool_result", "tool_use_id": block["id"], "content": draw(result_contents)}
             content.append({**result, **draw(st.sampled_from([{}, {"is_error": True}, {"is_error": False}]))})
+    content = [*draw(st.permutations(content))]
     more = st.lists(text_blocks | images | documents, min_size=not content, max_size=2)
     content += draw(more)
     is_text = len(content) == 1 and content[0]["type"] == "text" and draw(st.booleans())
