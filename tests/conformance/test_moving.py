@@ -37,6 +37,10 @@ from ccproxy.provider import Exchange
 Json = dict[str, Any]
 
 
+SHOWN: Json = {"type": "adaptive"}
+THINKING = (SHOWN, {"type": "adaptive", "display": "omitted"}, None)
+
+
 class Leg(Struct, frozen=True):
     """One answer of the conversation so far."""
 
@@ -49,13 +53,14 @@ class Leg(Struct, frozen=True):
 class Conversation:
     """A client's conversation. It keeps what it gets, as Claude Code does."""
 
-    def __init__(self) -> None:
+    def __init__(self, thinking: Json | None = SHOWN) -> None:
+        self._thinking = thinking
         self.turns: list[Json] = [{"role": "user", "content": "asked<0>"}]
         self.legs: list[Leg] = []
 
     def ask(self, wire: Wire, *, streamed: bool = False) -> Exchange:
         """Asks a provider, and looks at what it is sent."""
-        request: Json = {"messages": self.turns, "tools": TOOLS, "thinking": {"type": "adaptive"}}
+        request: Json = {"messages": self.turns, "tools": TOOLS, "thinking": self._thinking}
         exchange = wire.exchange({**request, "stream": True} if streamed else request)
         self._check(wire, exchange)
         return exchange
@@ -97,7 +102,8 @@ class Conversation:
         for leg in self.legs:
             assert all(raw.count(b"result<%d.%d>" % (leg.number, call)) == 1 for call in range(leg.kind.calls))
         lost = any(leg.kind.thought for leg in self.legs if not shares(leg.wire, wire) or is_summed_up(leg))
-        assert ("messages.content.thinking" in exchange.dropped) is lost
+        if self._thinking == SHOWN:
+            assert ("messages.content.thinking" in exchange.dropped) is lost
 
     @staticmethod
     def _check_foreign(wire: Wire, leg: Leg, raw: bytes) -> None:
@@ -136,17 +142,38 @@ def test_there_and_back(origin: Wire, target: Wire, kind: Kind, streamed: bool):
     conversation.ask(origin)
 
 
+walks = st.lists(st.tuples(st.sampled_from(ALL), st.sampled_from(KINDS), st.booleans()), min_size=1, max_size=6)
+
+
 @settings(max_examples=300, deadline=None)
-@given(
-    legs=st.lists(st.tuples(st.sampled_from(ALL), st.sampled_from(KINDS), st.booleans()), min_size=1, max_size=7)
-)
-def test_any_walk(legs: list[tuple[Wire, Kind, bool]]):
-    """However a conversation wanders, everybody could go on with it at every step."""
-    conversation = Conversation()
+@given(legs=walks, thinking=st.sampled_from(THINKING))
+def test_any_walk(legs: list[tuple[Wire, Kind, bool]], thinking: Json | None):
+    """However a conversation wanders, everybody could go on with it at every step, shown thinking or not."""
+    conversation = Conversation(thinking)
     for wire, kind, streamed in legs:
         conversation.answer(wire, kind, streamed=streamed)
         for other in ALL:
             conversation.ask(other)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    legs=st.lists(st.tuples(st.sampled_from(ALL), st.sampled_from(KINDS), st.booleans()), min_size=1, max_size=5)
+)
+def test_a_client_that_keeps_no_thinking_goes_everywhere(legs: list[tuple[Wire, Kind, bool]]):
+    """Many clients throw it away. The state is lost with it, but never the conversation."""
+    conversation = Conversation()
+    for wire, kind, streamed in legs:
+        conversation.answer(wire, kind, streamed=streamed)
+    turns = [
+        turn
+        if turn["role"] == "user"
+        else {**turn, "content": [block for block in turn["content"] if block["type"] != "thinking"]}
+        for turn in conversation.turns
+    ]
+
+    for other in ALL:
+        check(other.name, other.body({"messages": turns, "tools": TOOLS, "thinking": SHOWN}))
 
 
 def test_claude_behind_openrouter_reads_its_own_thinking():
