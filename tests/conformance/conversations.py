@@ -159,12 +159,15 @@ def grown(rounds: Sequence[Sequence[Turn]]) -> list[list[Turn]]:
     return [[turn for each in rounds[: end + 1] for turn in each] for end in range(len(rounds))]
 
 
+LONG_ID = "toolu_vrtx_" + "01" * 20  # longer than OpenAI takes
+
+
 def _call(number: int, name: str, given: bytes) -> dict[str, Any]:
-    return {"type": "tool_use", "id": f"toolu_01{number}", "name": name, "input": Raw(given)}
+    return {"type": "tool_use", "id": f"{LONG_ID}{number}", "name": name, "input": Raw(given)}
 
 
 def _result(number: int, content: Any, **members: Any) -> dict[str, Any]:
-    return {"type": "tool_result", "tool_use_id": f"toolu_01{number}", "content": content, **members}
+    return {"type": "tool_result", "tool_use_id": f"{LONG_ID}{number}", "content": content, **members}
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -223,6 +226,10 @@ CLAUDE_CODE: list[list[Turn]] = [
     ],
     [
         {"role": "assistant", "content": [_text("Two"), _text("texts"), _call(5, "Read", b'{"path":"b"}')]},
+        {"role": "user", "content": "wait"},
+    ],
+    [
+        {"role": "assistant", "content": [_text("Waiting."), _text("What next?")]},
         {"role": "user", "content": "stop"},
         {"role": "system", "content": "The user has switched to plan mode."},
     ],

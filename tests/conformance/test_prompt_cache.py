@@ -110,7 +110,7 @@ def noisy(request: Request, number: int) -> Request:
     if turns[-1]["role"] == "user":
         said = [*said, REMINDER]
     turns[-1] = {**turns[-1], "content": said}
-    for index in range(max(0, len(turns) - 3), len(turns)):
+    for index in range(max(0, len(turns) - 5), len(turns)):
         if turns[index]["role"] != "system":
             turns[index] = {**turns[index], "content": marked(turns[index]["content"])}
     return {**request, "system": [attribution, *marked(blocks)], "messages": turns}
