@@ -271,7 +271,8 @@ def _gemini(kind: Kind, number: int, *, third: bool = True) -> Reply:
         parts.append({"text": thought_of(number), "thought": True})
     signed = {"thoughtSignature": state_of(number)} if kind.thought else {}
     if kind.text:
-        parts.append({"text": text_of(number), **(signed if not kind.calls else {})})
+        parts.append({"text": text_of(number), **(signed if third and not kind.calls else {})})
+        parts += [{"text": "", **signed}] if signed and not third and not kind.calls else []  # as 2.5 does it
     for call in range(kind.calls):
         made = {"functionCall": {"name": "Read", "args": msgspec.json.decode(input_of(number, call))}}
         parts.append({**made, **(signed if call == 0 else {})})

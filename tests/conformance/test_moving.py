@@ -22,6 +22,7 @@ from conformance.wires import (
     CLAUDE_BY_OPENROUTER,
     DEEPSEEK,
     GEMINI,
+    GEMINI_2,
     OPENROUTER,
     RESPONSES,
     Wire,
@@ -119,7 +120,7 @@ def shares(maker: Wire, wire: Wire) -> bool:
 
 def is_summed_up(leg: Leg) -> bool:
     """Whether thinking is Gemini's summary alone: its state belongs to a later part, and only that goes back."""
-    return leg.wire.name.startswith("gemini") and leg.kind.text and leg.kind.calls > 0
+    return leg.kind.text and (leg.wire is GEMINI_2 or (leg.wire is GEMINI and leg.kind.calls > 0))
 
 
 by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
