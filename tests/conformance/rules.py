@@ -258,7 +258,10 @@ def _check_type(document: Json, type_: Any) -> None:
 
 
 def _spelled_out(item: Json) -> Json:
-    """An earlier answer with the members that the type demands and the API does not: Codex leaves them out too."""
+    """An item with what the types demand and the API does not, as its own Codex and recorded requests show."""
+    if item.get("role") == "user":
+        parts = [{**part, "detail": "auto"} if part["type"] == "input_image" else part for part in item["content"]]
+        return {**item, "content": parts}
     if item.get("role") != "assistant":
         return item
     content = [{**part, "annotations": []} for part in item["content"]]
