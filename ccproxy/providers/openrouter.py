@@ -18,13 +18,12 @@ from ccproxy.carrier import Carried, pack
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import Thinking
 from ccproxy.providers.openai_chat import OpenAIChat
-from ccproxy.providers.openai_chat.dialect import Asked, Dialect, Recalled, Thought, carried
+from ccproxy.providers.openai_chat.dialect import Asked, Dialect, Recalled, Thought, carried, nameless
 from ccproxy.providers.openai_chat.failures import Problem, problem, text
 from ccproxy.providers.openai_chat.wire import Delta
 
 PROVIDER = "openrouter"
 KIND = "reasoning_details"
-MAX_SESSION = 128  # characters
 
 _TAKES_BUDGET = re.compile(r"google/gemini|anthropic/claude-(?:3|(?:opus|sonnet|haiku)-4(?!\.[7-9]))")
 """Models that take a budget of tokens; later Claude models take an effort alone."""
@@ -185,7 +184,7 @@ OPENROUTER = Dialect(
     strict="all",
     web_search="chat",
     schema_members={"provider": {"require_parameters": True}},
-    session=lambda session: {"session_id": session[:MAX_SESSION]},
+    session=lambda session: {"session_id": nameless(session)},
     yields={"Reasoning is mandatory": {"reasoning": None}},  # such a model thinks, whatever is wished
     request_id="x-generation-id",
     thinking=thinking,

@@ -186,7 +186,8 @@ def _chat(kind: Kind, number: int) -> Reply:
 def _deepseek(kind: Kind, number: int) -> Reply:
     thinking = {"reasoning_content": thought_of(number)} if kind.thought else {}
     pieces = [{"reasoning_content": ""}, {"reasoning_content": "thought"}, {"reasoning_content": f"<{number}>"}]
-    return _chat_reply(kind, number, thinking, pieces if kind.thought else [], thinking, ())
+    back = thinking or ({"reasoning_content": ""} if kind.calls else {})  # beside calls it has to be there
+    return _chat_reply(kind, number, thinking, pieces if kind.thought else [], back, ())
 
 
 def _openrouter(kind: Kind, number: int) -> Reply:

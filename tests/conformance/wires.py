@@ -69,7 +69,8 @@ def _items(raw: Raw | bytes) -> list[Raw]:
 def unmarked(raw: Raw) -> bytes:
     """An object without its cache mark, which is advice to the cache and no part of the prompt."""
     members = _members(raw)
-    members.pop("cache_control", None)
+    members.pop("cache_control", None)  # where to cache is no part of what is cached, and it moves
+    members.pop("prompt_cache_breakpoint", None)
     return msgspec.json.encode(members)
 
 

@@ -108,8 +108,13 @@ Yields = Mapping[str, Mapping[str, Any]]
 
 
 def cache_key(session: str) -> dict[str, str]:
-    """OpenAI's: one of 64 characters at most. The name of the session stays here."""
-    return {"prompt_cache_key": hashlib.sha256(session.encode()).hexdigest()[:32]}
+    """OpenAI's: one of 64 characters at most."""
+    return {"prompt_cache_key": nameless(session)}
+
+
+def nameless(session: str) -> str:
+    """What stands for a session at a provider: the same each time. Its name stays here."""
+    return hashlib.sha256(session.encode()).hexdigest()[:32]
 
 
 class Dialect(Struct, frozen=True):
