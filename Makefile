@@ -7,10 +7,10 @@ BIN := .venv/bin
 TOOLS := .tools
 ARGS ?=
 
-.PHONY: help run test check format lint types imports drift buf fix proto reference fuzz bench build lock tools clean
+.PHONY: help run test check format lint types imports drift buf fix proto reference compatibility fuzz bench build lock tools clean
 
 help: ## List the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 15
 
 run: .venv/installed ## Serve in the foreground (ARGS="--config FILE" for your own configuration)
 	@exec $(BIN)/ccproxy start --foreground $(ARGS)
@@ -52,6 +52,9 @@ proto: .venv/developed ## Write generated/ anew from proto/
 
 reference: .venv/developed ## Write the configuration's reference page and JSON Schema anew
 	$(BIN)/python -m ccproxy.config.reference
+
+compatibility: .venv/developed ## Write docs/compatibility.md anew from what its tests see
+	$(BIN)/python -m tests.compatibility
 
 fuzz: .venv/developed ## The property tests, a hundred thousand cases each
 	CCPROXY_FUZZ_CASES=100000 $(BIN)/python -m pytest tests/unit/test_json_codec.py --timeout 1800 $(ARGS)
