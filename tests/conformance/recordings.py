@@ -23,6 +23,7 @@ class Facts(Struct, frozen=True):
     provider: str
     api: str
     http_status: int
+    model: str | None = None
     stream: bool = False
     response_headers: dict[str, str] = {}
     model: str | None = None
