@@ -29,12 +29,12 @@ Kind = Literal["yes", "translated", "dropped", "left out", "refused", "none"]
 
 
 class Column(Struct, frozen=True):
-    """A provider of the table. `api` chooses between the two wires of `openai`; `model` is the one asked."""
+    """A provider of the table, by one of its APIs; `model` is the one asked."""
 
     key: str
     type: str
     model: str
-    api: Literal["auto", "chat", "responses"] = "auto"
+    api: Literal["auto", "chat", "responses", "anthropic"] = "auto"
 
 
 COLUMNS = (
@@ -45,6 +45,12 @@ COLUMNS = (
     Column("deepseek", "deepseek", "deepseek-flash"),
     Column("openrouter", "openrouter", "anthropic/claude-sonnet-4.5"),
 )
+
+RELAYS = (
+    Column("deepseek", "deepseek", "deepseek-flash", "anthropic"),
+    Column("openrouter", "openrouter", "anthropic/claude-sonnet-4.5", "anthropic"),
+)
+"""Providers that speak Anthropic's API as well, where the operator wishes."""
 
 
 class Seen(Struct, frozen=True):
@@ -159,6 +165,23 @@ class Row(Struct, frozen=True):
     place: str
 
 
+def provider_of(column: Column) -> Provider:
+    """The provider, made as the service makes it."""
+    config = ProviderConfig(name=column.key, type=column.type, api_key=Secret(KEY), api=column.api)
+    return BY_TYPE[config.kind](config)
+
+
+def passes(column: Column, call: Call) -> bool:
+    """Whether a request passes with only its model replaced."""
+    target = Target(column.key, column.model, "default")
+    try:
+        body = provider_of(column).exchange(call, call.head(), target).request.body or b""
+    except ApiError:
+        return False
+    sent: dict[str, Any] = msgspec.json.decode(body)
+    return sent == {**msgspec.json.decode(call.body), "model": column.model}
+
+
 class Cell:
     """A feature at a provider: drives the translator and looks at what becomes of the feature."""
 
@@ -167,6 +190,7 @@ class Cell:
         self.column = column
         self.declared = declared
         self.seen: Seen | None = None
+        self.relayed: dict[str, bool] = {}  # whether the request passes as it is, by the keys of RELAYS
         self._exchange: Exchange | None = None
 
     @property
@@ -182,9 +206,7 @@ class Cell:
     @cached_property
     def provider(self) -> Provider:
         """The provider, made as the service makes it."""
-        column = self.column
-        config = ProviderConfig(name=column.key, type=column.type, api_key=Secret(KEY), api=column.api)
-        return BY_TYPE[config.kind](config)
+        return provider_of(self.column)
 
     @property
     def exchange(self) -> Exchange:
@@ -209,6 +231,8 @@ class Cell:
     def says(self, *messages: object, mark: str, **members: Any) -> None:
         """Asks, and looks where the feature is said. `mark` is what no request without the feature holds."""
         call = self.call(*messages, **members)
+        if self.is_relay:
+            self.relayed = {column.key: passes(column, call) for column in RELAYS}
         try:
             exchange = self.ask(*messages, **members)
         except ApiError as error:

@@ -19,6 +19,7 @@ def _reported(request: pytest.FixtureRequest) -> Iterator[None]:
                     "row": msgspec.to_builtins(cell.row),
                     "column": cell.column.key,
                     "model": cell.declared.model,
+                    "relayed": cell.relayed,
                     "seen": msgspec.to_builtins(cell.seen),
                 },
             )

@@ -83,6 +83,27 @@ def page(cells: Sequence[Mapping[str, Any]], models: Mapping[str, str]) -> str:
     text = TOP + LIMITS + f"| provider | model |\n|---|---|\n{asked}\n" + _summary(list(rows.values()))
     for heading in HEADINGS:
         text += _section(heading, [row for row in rows.values() if row["anthropic"]["row"]["heading"] == heading])
+    return text + _relayed([row["anthropic"] for row in rows.values()])
+
+
+RELAYED = """\
+## DeepSeek and OpenRouter by Anthropic's API
+
+The columns above are for requests that are translated. With `"api": "anthropic"` both are asked by their
+endpoints for Anthropic's API instead ([providers.md](providers.md)): the request passes as it does to
+Anthropic, and what the endpoint does not know it refuses or ignores by itself. Of the features of requests on
+this page there pass as they are:
+
+"""
+
+
+def _relayed(cells: Iterable[Mapping[str, Any]]) -> str:
+    asked = [cell for cell in cells if cell["relayed"]]
+    text = RELAYED + "| | pass | but for |\n|---|--:|---|\n"
+    for key in sorted({key for cell in asked for key in cell["relayed"]}):
+        others = [cell for cell in asked if not cell["relayed"][key]]
+        links = [f"[{cell['row']['label']}](../tests/compatibility/{cell['row']['place']})" for cell in others]
+        text += f"| {TITLES[key]} | {len(asked) - len(others)} of {len(asked)} | {'; '.join(links)} |\n"
     return text
 
 

@@ -27,7 +27,14 @@ def cell(column: str, kind: str = "yes", heading: str = "Turns") -> dict[str, ob
     """A report."""
     row = {"heading": heading, "label": "a row", "note": "", "place": "test_x.py#L1"}
     seen = {"kind": kind, "detail": "", "dropped": [], "status": 0, "message": ""}
-    return {"row": row, "column": column, "model": "", "seen": seen, "test": f"test_x.py::test[{column}]"}
+    return {
+        "row": row,
+        "column": column,
+        "model": "",
+        "relayed": {},
+        "seen": seen,
+        "test": f"test_x.py::test[{column}]",
+    }
 
 
 def test_a_cell_shows_what_was_seen_and_leads_to_its_test():

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from compatibility.cells import Cell, Declared, does, dropped, each, feature, left_out, none, said
+from compatibility.cells import Cell, Declared, does, dropped, each, feature, none, said
 
 from ccproxy.call import Target
 
@@ -93,12 +93,11 @@ LISTS: dict[str, dict[str, Any]] = {
 }
 
 
-def listed(cell: Cell) -> dict[str, Any]:
+def listed(cell: Cell) -> dict[str, object]:
     """The provider's only model, as `/v1/models` shows it."""
     assert cell.provider.models_request() is not None
-    (model,) = cell.provider.models(msgspec.json.encode(LISTS[cell.column.key]))
-    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(model))
-    return document
+    (model,) = cell.provider.models(msgspec.json.encode(LISTS[cell.column.key])).models
+    return model.document()
 
 
 @feature(MODELS, "`id`", each(does()))
@@ -139,16 +138,26 @@ def test_max_tokens(cell: Cell):
 @feature(
     MODELS,
     "`capabilities`, `lifecycle`",
-    each(none(), anthropic=left_out()),
-    "The list of all providers' models has the members above; what else Anthropic says of a model is not in it.",
+    each(none()),
+    "What Anthropic says of a model passes whole; nobody else says it in such words.",
 )
 def test_capabilities(cell: Cell):
-    """A client that chooses by them finds none."""
-    told = "capabilities" in listed(cell)
-    if cell.is_relay and not told:
-        cell.leaves_out()
-    else:
-        cell.shows(told=told)
+    """A client chooses by them."""
+    cell.shows(told="capabilities" in listed(cell))
+
+
+@feature(
+    MODELS,
+    "a list of several pages",
+    each(none("it is one page"), gemini=does()),
+    "`/v1/models` shows all pages of all providers, with names that Claude Code's menu takes; "
+    "see [claude-code.md](claude-code.md).",
+)
+def test_pages(cell: Cell):
+    """A model on a later page cannot be chosen if nobody asks for it."""
+    more = {"has_more": True, "last_id": "m-1", "nextPageToken": "m-1"}
+    following = cell.provider.models(msgspec.json.encode({**LISTS[cell.column.key], **more})).next
+    cell.shows(told=following is not None and "m-1" in following.url)
 
 
 MARK = {"type": "ephemeral"}

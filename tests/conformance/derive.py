@@ -118,7 +118,9 @@ def _choice(wanted: Any, *, parallel: bool | None) -> Json | None:
     return choice
 
 
-def thinking_of(effort: str | None, schema: Json | None) -> Json:
+def thinking_of(
+    effort: str | None, schema: Json | None, *, thinks: bool = False, budget: int | None = None
+) -> Json:
     """Thinking, effort and the format of the answer."""
     config: Json = {}
     if effort in EFFORTS:
@@ -126,7 +128,11 @@ def thinking_of(effort: str | None, schema: Json | None) -> Json:
     if schema is not None:
         config["format"] = {"type": "json_schema", "schema": schema}
     made: Json = {"output_config": config} if config else {}
-    return {**made, "thinking": {"type": "disabled"}} if effort == "none" else made
+    if effort == "none":
+        return {**made, "thinking": {"type": "disabled"}}
+    if budget is not None:
+        return {**made, "thinking": {"type": "enabled", "budget_tokens": budget}}
+    return {**made, "thinking": {"type": "adaptive"}} if thinks else made
 
 
 # Chat Completions.
@@ -147,6 +153,8 @@ _CHAT = frozenset(
         "response_format",
         "parallel_tool_calls",
         "reasoning_effort",
+        "reasoning",
+        "thinking",
         "stop",
     ]
 )
@@ -181,7 +189,15 @@ def of_chat(body: Json, model: str) -> Derived:
         unsaid.add("response_format json_object")
     if turns.has_reasoning:
         unsaid.add("reasoning of earlier turns")
-    return Derived({**made, **thinking_of(body.get("reasoning_effort"), schema)}, tuple(sorted(unsaid)))
+    return Derived({**made, **_chat_thinking(body, schema)}, tuple(sorted(unsaid)))
+
+
+def _chat_thinking(body: Json, schema: Json | None) -> Json:
+    """In the words of OpenAI, DeepSeek (`thinking`) or OpenRouter (`reasoning`)."""
+    kind, reasoning = (body.get("thinking") or {}).get("type"), body.get("reasoning") or {}
+    effort = "none" if kind == "disabled" else body.get("reasoning_effort") or reasoning.get("effort")
+    thinks = kind == "enabled" or reasoning.get("enabled") is True
+    return thinking_of(effort, schema, thinks=thinks, budget=reasoning.get("max_tokens"))
 
 
 def _function(tool: Json, function: Json) -> Json:

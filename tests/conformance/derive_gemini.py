@@ -78,7 +78,9 @@ def of_gemini(body: Json, model: str, *, stream: bool) -> Derived:
     if turns.has_reasoning:
         unsaid.add("reasoning of earlier turns")
     effort = str(thinking.get("thinkingLevel") or "").lower() or None
-    made |= thinking_of("none" if thinking.get("thinkingBudget") == 0 else effort, schema)
+    budget = thinking.get("thinkingBudget")
+    thinks = thinking.get("includeThoughts") is True
+    made |= thinking_of("none" if budget == 0 else effort, schema, thinks=thinks, budget=budget)
     return Derived(made, tuple(sorted(unsaid)))
 
 

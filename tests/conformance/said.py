@@ -26,6 +26,7 @@ class Meaning(Struct):
         limit: The most tokens to answer.
         sampling: Temperature and the like.
         schema: The schema of the answer.
+        effort: How much to think: an effort, `none`, a number of tokens, or `on`; empty where nothing is said.
     """
 
     system: str
@@ -36,6 +37,7 @@ class Meaning(Struct):
     limit: int | None
     sampling: Json
     schema: Any
+    effort: str = ""
 
 
 class _Said:
@@ -130,7 +132,16 @@ def of_chat(body: Json) -> Meaning:
         body.get("max_completion_tokens") or body.get("max_tokens"),
         {name: body[name] for name in ("temperature", "top_p", "top_k") if body.get(name) is not None},
         format.get("json_schema", {}).get("schema"),
+        _chat_effort(body),
     )
+
+
+def _chat_effort(body: Json) -> str:
+    kind, reasoning = (body.get("thinking") or {}).get("type"), body.get("reasoning") or {}
+    if kind == "disabled":
+        return "none"
+    effort = body.get("reasoning_effort") or reasoning.get("effort") or reasoning.get("max_tokens")
+    return str(effort or ("on" if kind or reasoning.get("enabled") else ""))
 
 
 def _parts(content: Any) -> list[Any]:
@@ -182,6 +193,7 @@ def of_responses(body: Json) -> Meaning:
         body.get("max_output_tokens"),
         {name: body[name] for name in ("temperature", "top_p") if body.get(name) is not None},
         format.get("schema"),
+        (body.get("reasoning") or {}).get("effort") or "",
     )
 
 
@@ -231,7 +243,14 @@ def of_gemini(body: Json) -> Meaning:
         limit=config.get("maxOutputTokens"),
         sampling={ours: config[theirs] for theirs, ours in sampling.items() if config.get(theirs) is not None},
         schema=None if schema is None else said_in(schema),
+        effort=_gemini_effort(camel(config.get("thinkingConfig") or {})),
     )
+
+
+def _gemini_effort(thinking: Json) -> str:
+    if thinking.get("thinkingBudget") is not None:
+        return str(thinking["thinkingBudget"] or "none")
+    return str(thinking.get("thinkingLevel") or "").lower()
 
 
 def _gemini_part(part: Json, role: str) -> tuple[str, str]:

@@ -28,6 +28,15 @@ WIRES: dict[str, Callable[[dict[str, Any]], Meaning]] = {
 LEAST_LIMIT = 16
 """The least `max_output_tokens` that the Responses API takes."""
 
+NEAREST_EFFORTS = {
+    ("minimal", ""),  # Anthropic has no word for it
+    ("medium", "high"),  # DeepSeek has no medium
+    ("128", "1024"),  # the least budget that Anthropic has
+    ("512", "1024"),
+    ("6400", "high"),  # Gemini 3 Pro takes a level, and has no medium either
+}
+"""Efforts, or budgets of tokens, that cannot be said; and what is said instead."""
+
 SERVERS = {"deepseek": "https://api.deepseek.com", "openrouter": "https://openrouter.ai/api/v1"}
 
 
@@ -61,12 +70,13 @@ def differences(before: Meaning, after: Meaning, dropped: set[str]) -> dict[str,
     found: dict[str, tuple[object, object]] = {}
     for name in before.__struct_fields__:
         old, new = getattr(before, name), getattr(after, name)
-        if old != new and not _excused(name, old, new, dropped):
+        if old != new and not _excused(name, before, after, dropped):
             found[name] = old, new
     return found
 
 
-def _excused(name: str, old: Any, new: Any, dropped: set[str]) -> bool:
+def _excused(name: str, before: Meaning, after: Meaning, dropped: set[str]) -> bool:
+    old, new = getattr(before, name), getattr(after, name)
     match name:
         case "limit":
             return bool(new == derive.MAX_TOKENS if old is None else old < new == LEAST_LIMIT)
@@ -77,6 +87,10 @@ def _excused(name: str, old: Any, new: Any, dropped: set[str]) -> bool:
             return "tool_choice" in dropped
         case "parallel":
             return "tool_choice.disable_parallel_tool_use" in dropped
+        case "effort" if (old, new) == ("", "none"):  # DeepSeek: calls without the reasoning that was left out
+            return any(kind == "call" for kind, _ in before.said)
+        case "effort":
+            return (old, new) in NEAREST_EFFORTS or not dropped.isdisjoint({"thinking", "output_config.effort"})
         case _:
             return False
 
