@@ -95,6 +95,11 @@ def tool_of(name: str, description: str | None, schema: Json | None) -> Json:
     return {**tool, "description": description} if description else tool
 
 
+def said_members(body: Json) -> set[str]:
+    """The members that say something."""
+    return {name for name, value in body.items() if value not in (None, False, [], {})}
+
+
 def with_members(made: Json, members: Mapping[str, Any]) -> Json:
     """A request with those of `members` that are something."""
     return {**made, **{name: value for name, value in members.items() if value is not None}}
@@ -164,6 +169,8 @@ def of_chat(body: Json, model: str) -> Derived:
     """From a request to Chat Completions, in any dialect."""
     if body.get("functions") or body.get("function_call"):
         raise NotDerivableError("the older `functions`")
+    if body.get("web_search_options") or body.get("plugins"):
+        raise NotDerivableError("a tool that the provider defines")
     turns = Turns()
     for message in body["messages"]:
         _chat_message(message, turns)
@@ -184,7 +191,7 @@ def of_chat(body: Json, model: str) -> Derived:
             "tool_choice": _choice(body.get("tool_choice"), parallel=body.get("parallel_tool_calls")),
         },
     )
-    unsaid = {*body} - _CHAT
+    unsaid = said_members(body) - _CHAT
     if format.get("type") == "json_object":
         unsaid.add("response_format json_object")
     if turns.has_reasoning:
@@ -270,7 +277,7 @@ _RESPONSES = frozenset(
 
 def of_responses(body: Json, model: str) -> Derived:
     """From a request to the Responses API."""
-    if body.get("previous_response_id"):
+    if body.get("previous_response_id") or body.get("context_management"):
         raise NotDerivableError("state that the provider keeps")
     turns = Turns()
     if body.get("instructions"):
@@ -291,7 +298,7 @@ def of_responses(body: Json, model: str) -> Derived:
             "tool_choice": _choice(body.get("tool_choice"), parallel=body.get("parallel_tool_calls")),
         },
     )
-    unsaid = {*body} - _RESPONSES
+    unsaid = said_members(body) - _RESPONSES
     if turns.has_reasoning:
         unsaid.add("reasoning of earlier turns")
     effort = (body.get("reasoning") or {}).get("effort")

@@ -14,6 +14,7 @@ from conformance.derive import (
     Turns,
     at_url,
     base64,
+    said_members,
     text_block,
     thinking_of,
     tool_of,
@@ -74,7 +75,8 @@ def of_gemini(body: Json, model: str, *, stream: bool) -> Derived:
             "tool_choice": _gemini_choice(camel(body.get("toolConfig") or {})),
         },
     )
-    unsaid = ({*body} - _GEMINI) | {f"generationConfig.{name}" for name in {*config} - _GENERATION}
+    unsaid = said_members(body) - _GEMINI
+    unsaid |= {f"generationConfig.{name}" for name in said_members(config) - _GENERATION}
     if turns.has_reasoning:
         unsaid.add("reasoning of earlier turns")
     effort = str(thinking.get("thinkingLevel") or "").lower() or None
