@@ -118,9 +118,10 @@ def test_silence_of_an_older_client(cell: Cell):
 
 def effort(wish: str, openai: str, gemini: str, deepseek: str) -> dict[str, Any]:
     """How an effort is said."""
+    responses = "xhigh" if wish in {"xhigh", "max"} else openai
     return each(
         said("reasoning_effort", openai, model=REASONS, detail=f"`{openai}`"),
-        responses=said("reasoning.effort", "xhigh" if wish in {"xhigh", "max"} else openai, detail=""),
+        responses=said("reasoning.effort", responses, detail=f"`{responses}`"),
         gemini=said("generationConfig.thinkingConfig.thinkingLevel", gemini, detail=f"`{gemini}`"),
         deepseek=said("reasoning_effort", deepseek, detail=f"`{deepseek}`"),
         openrouter=said("reasoning.effort", wish, detail=f"`{wish}`"),
