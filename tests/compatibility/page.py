@@ -44,7 +44,7 @@ word is what the test saw, and it links to that test. `make compatibility` write
 | word | what it means |
 |---|---|
 | **yes** | it passes as it is, byte for byte |
-| **translated** | it is said in other words with the same or the nearest meaning; *without* names what is dropped |
+| **translated** | it is said in other words of the same or nearest meaning; *without* names what is dropped |
 | **dropped** | the provider has no word for it; the caller is told its name in the header `x-ccproxy-dropped` |
 | **left out** | it is left out on purpose and not named in a header; the cell or a note says why |
 | **refused** | the request is an error, because to go on would change its meaning without anyone noticing |
