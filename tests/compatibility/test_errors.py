@@ -1,15 +1,14 @@
-"""Failures of a provider, and headers of its answers."""
+"""Failures of a provider."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from compatibility.cells import KEY, Cell, does, each, feature, left_out, none
+from compatibility.cells import KEY, Cell, does, each, feature
 
 from ccproxy.errors import ApiError
 
 HEADING = "Errors"
-HEADERS = "Headers of an answer"
 
 
 def openai(message: str, type: str = "invalid_request_error", code: str | None = None) -> dict[str, Any]:  # noqa: A002
@@ -309,80 +308,3 @@ def test_not_json(cell: Cell):
     error = cell.provider.error(502, {}, b"<html>bad gateway</html>")
     assert "html" not in error.message
     cell.shows(told=(error.type, error.should_retry) == ("api_error", True))
-
-
-LIMITS = {
-    "anthropic-ratelimit-requests-limit": "50",
-    "anthropic-ratelimit-requests-remaining": "49",
-    "x-ratelimit-limit-requests": "50",
-    "x-ratelimit-remaining-requests": "49",
-}
-
-
-@feature(
-    HEADERS,
-    "`anthropic-ratelimit-*-limit` and `-remaining`",
-    each(does(), gemini=none(), deepseek=none("none was recorded"), openrouter=none("none was recorded")),
-    "Gemini, DeepSeek and OpenRouter name no rate limits; should they send OpenAI's headers, these are told.",
-)
-def test_rate_limits(cell: Cell):
-    """Clients slow down before they are told to."""
-    theirs = {"anthropic": "anthropic-", "chat": "x-ratelimit", "responses": "x-ratelimit"}.get(cell.column.key)
-    sent = {name: value for name, value in LIMITS.items() if theirs is not None and name.startswith(theirs)}
-    reply = cell.provider.reply_headers(sent)
-    told = [reply.get(f"anthropic-ratelimit-requests-{kind}") for kind in ("limit", "remaining")]
-    cell.shows(told=told == ["50", "49"])
-
-
-@feature(
-    HEADERS,
-    "`anthropic-ratelimit-*-reset`",
-    each(left_out("OpenAI's durations are not told"), gemini=none(), deepseek=none(), openrouter=none()),
-)
-def test_reset_times(cell: Cell):
-    """When a limit is whole again."""
-    names = {"anthropic": "anthropic-ratelimit-requests-reset"}
-    value = "2026-11-25T00:00:00Z" if cell.is_relay else "6m0s"
-    sent = {
-        names.get(cell.column.key, "x-ratelimit-reset-requests"): value,
-        "date": "Wed, 25 Nov 2026 00:00:00 GMT",
-    }
-    if cell.column.key in {"gemini", "deepseek", "openrouter"}:
-        sent = {}
-    reply = cell.provider.reply_headers(sent)
-    told = "anthropic-ratelimit-requests-reset" in reply
-    if cell.column.key in {"chat", "responses"} and not told:
-        cell.leaves_out()
-    else:
-        cell.shows(told=told)
-
-
-IDS = {
-    "anthropic": "request-id",
-    "chat": "x-request-id",
-    "responses": "x-request-id",
-    "deepseek": "x-ds-trace-id",
-    "openrouter": "x-generation-id",
-}
-
-
-@feature(
-    HEADERS,
-    "the provider's request id (`x-ccproxy-upstream-request-id`)",
-    each(does(), gemini=none("it sends none")),
-    "`request-id` is CCProxy's own; the provider's is beside it, with answers and errors.",
-)
-def test_request_id(cell: Cell):
-    """Support of a provider asks for it."""
-    sent = {IDS[cell.column.key]: "up-1"} if cell.column.key in IDS else {}
-    reply = cell.provider.reply_headers(sent)
-    error = cell.provider.error(500, sent, b"{}")
-    told = reply.get("x-ccproxy-upstream-request-id") == "up-1" and error.upstream_request_id == "up-1"
-    cell.shows(told=told)
-
-
-@feature(HEADERS, "the name of the operator's account", each(none(), anthropic=none()), "It is kept back.")
-def test_account(cell: Cell):
-    """Callers need not know whose account it is."""
-    sent = {"anthropic-organization-id": "org-1", "openai-organization": "org-1", "x-goog-user-project": "org-1"}
-    cell.shows(told="org-1" in str(cell.provider.reply_headers(sent)))

@@ -322,10 +322,10 @@ def test_others_thinking_moved(cell: Cell):
             "skip_thought_signature_validator",
             detail="with Google's stand-in",
         ),
-        deepseek=said("thinking.type", "disabled", detail="with thinking off"),
+        deepseek=said("messages.1.reasoning_content", "", detail="with an empty text"),
     ),
-    "DeepSeek refuses calls that have lost their reasoning, so thinking is off for such a request; Gemini takes "
-    "Google's documented stand-in.",
+    "DeepSeek wants the reasoning of calls back: where it is lost an empty text goes there, and where that is "
+    "refused the request goes again without thinking. Gemini takes Google's documented stand-in.",
 )
 def test_call_without_state(cell: Cell):
     """The conversation was with another provider, or the client dropped its thinking."""

@@ -1,4 +1,4 @@
-"""Tools: definitions, choices, those that Anthropic defines or runs; and structured output."""
+"""Tools: definitions, choices, names; and structured output."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from compatibility.cells import Cell, Declared, does, dropped, each, feature, ha
 from compatibility.wires import Used, whole
 
 HEADING = "Tools"
-DEFINED = "Tools that Anthropic defines"
 STRUCTURED = "Structured output"
 
 PATH = {"type": "object", "properties": {"path": {"type": "string"}}}
@@ -251,81 +250,6 @@ def test_defer_loading(cell: Cell):
 def test_allowed_callers(cell: Cell):
     """Code that Anthropic's server runs may call tools."""
     cell.says(mark="code_execution", tools=[{**READ, "allowed_callers": ["code_execution_20260120"]}])
-
-
-def function(*words: str) -> dict[str, Declared]:
-    """A tool that the caller runs: a function with a schema as Anthropic documents it."""
-
-    def holds(schema: object) -> bool:
-        return isinstance(schema, dict) and set(words) <= set(schema["properties"])
-
-    return each(
-        said("tools.0.function.parameters", holds, detail="a function"),
-        responses=said("tools.0.parameters", holds, detail="a function"),
-        gemini=said("tools.0.functionDeclarations.0.parametersJsonSchema", holds, detail="a function"),
-    )
-
-
-@feature(DEFINED, "`bash`", function("command", "restart"))
-def test_bash(cell: Cell):
-    """The caller runs it; only its schema is Anthropic's."""
-    cell.says(mark="bash", tools=[{"type": "bash_20250124", "name": "bash"}])
-
-
-@feature(DEFINED, "`text_editor`", function("command", "path", "old_str", "new_str", "insert_line", "view_range"))
-def test_text_editor(cell: Cell):
-    """The caller runs it; only its schema is Anthropic's."""
-    name = "str_replace_based_edit_tool"
-    cell.says(mark=name, tools=[{"type": "text_editor_20250728", "name": name}])
-
-
-@feature(DEFINED, "`memory`", function("command", "path", "file_text", "old_path", "new_path"))
-def test_memory(cell: Cell):
-    """The caller runs it; only its schema is Anthropic's."""
-    cell.says(mark="memory", tools=[{"type": "memory_20250818", "name": "memory"}])
-
-
-def of_anthropic(kind: str) -> dict[str, Declared]:
-    """A tool that only Anthropic has."""
-    return each(dropped(f"tools.{kind}"))
-
-
-@feature(DEFINED, "`computer`", of_anthropic("computer_20250124"))
-def test_computer(cell: Cell):
-    """Other models are not trained for its pictures and places."""
-    size = {"display_width_px": 1024, "display_height_px": 768}
-    cell.says(mark="computer", tools=[{"type": "computer_20250124", "name": "computer", **size}])
-
-
-@feature(DEFINED, "`web_search`", of_anthropic("web_search_20250305"))
-def test_web_search(cell: Cell):
-    """Anthropic's server searches."""
-    cell.says(mark="web_search", tools=[{"type": "web_search_20250305", "name": "web_search"}])
-
-
-@feature(DEFINED, "`web_fetch`", of_anthropic("web_fetch_20250910"))
-def test_web_fetch(cell: Cell):
-    """Anthropic's server fetches."""
-    cell.says(mark="web_fetch", tools=[{"type": "web_fetch_20250910", "name": "web_fetch"}])
-
-
-@feature(DEFINED, "`code_execution`", of_anthropic("code_execution_20250825"))
-def test_code_execution(cell: Cell):
-    """Anthropic's server runs code."""
-    cell.says(mark="code_execution", tools=[{"type": "code_execution_20250825", "name": "code_execution"}])
-
-
-@feature(DEFINED, "`tool_search`", of_anthropic("tool_search_tool_bm25_20251119"))
-def test_tool_search(cell: Cell):
-    """Anthropic's server looks tools up."""
-    name = "tool_search_tool_bm25"
-    cell.says(mark=name, tools=[{"type": f"{name}_20251119", "name": name}])
-
-
-@feature(DEFINED, "a tool of a type that is not known", of_anthropic("next_years_tool_20270101"))
-def test_unknown_tool(cell: Cell):
-    """What Anthropic adds next year reaches Anthropic, and is named elsewhere."""
-    cell.says(mark="next", tools=[{"type": "next_years_tool_20270101", "name": "next"}])
 
 
 TOLD = "told in the system prompt"

@@ -209,7 +209,15 @@ def test_service_tier_standard(cell: Cell):
     cell.says(mark="standard_only", service_tier="standard_only")
 
 
-@feature(HEADING, "`speed: fast`", each(dropped("speed"), gemini=said("serviceTier", "priority")))
+@feature(
+    HEADING,
+    "`speed: fast`",
+    each(
+        said("service_tier", "priority"),
+        gemini=said("serviceTier", "priority"),
+        deepseek=dropped("speed"),
+    ),
+)
 def test_speed(cell: Cell):
     """Fast costs more: nobody is to believe that it was had."""
     cell.says(mark='fast"', speed="fast")
