@@ -8,8 +8,9 @@ from compatibility.cells import Cell, does, each, events, feature, none
 from compatibility.wires import Thought, Used, chunks, frame, text
 from unit.fakes import ScriptedTransport, answer
 
-from ccproxy import proxy
-from ccproxy.config import Config, ProviderConfig, RouteConfig
+from ccproxy import message_stream
+from ccproxy.backend import Backend
+from ccproxy.config import Config, ProviderConfig, RetryConfig, RouteConfig
 from ccproxy.errors import ApiError, UpstreamProtocolError
 from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy
@@ -144,7 +145,8 @@ def proxied(cell: Cell, *steps: bytes | float) -> Proxy:
     serving = Serving()
     serving.move(Phase.SERVING, "serving")
     upstream = Upstream(cell.provider, ScriptedTransport(answer(*steps)))
-    return Proxy(Router(config), {name: upstream}, Metrics(), serving)
+    backend = Backend(Router(config), {name: upstream}, retry=RetryConfig(attempts=1))
+    return Proxy(backend, Metrics(), serving)
 
 
 @feature(
@@ -155,7 +157,7 @@ def proxied(cell: Cell, *steps: bytes | float) -> Proxy:
 )
 def test_pings(cell: Cell, monkeypatch: pytest.MonkeyPatch):
     """Claude Code gives a stream up after 300 silent seconds."""
-    monkeypatch.setattr(proxy, "PING_SECONDS", 0.01)
+    monkeypatch.setattr(message_stream, "PING_SECONDS", 0.01)
     first, *rest = _around_text(cell)
 
     async def run() -> list[bytes]:
