@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 from conformance.claims import kind_of
-from conformance.derived import ASKED, not_derivable, unsaid
+from conformance.nearest import ASKED, not_derivable, unsaid
 from conformance.recordings import Recording, all_recordings
 
 Outcomes = dict[str, dict[str, set[str]]]

@@ -26,7 +26,6 @@ class Facts(Struct, frozen=True):
     model: str | None = None
     stream: bool = False
     response_headers: dict[str, str] = {}
-    model: str | None = None
 
 
 class Recording(Struct, frozen=True):

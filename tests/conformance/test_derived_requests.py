@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from conformance import derive, said
 from conformance.nearest import ASKED, derivable, derived, not_derivable, recorded
-from conformance.said import Meaning
 from conformance.recordings import ABSENT, Recording, each
+from conformance.said import Meaning
 
 from ccproxy.call import Call, Target
 from ccproxy.config import ProviderConfig, Secret
