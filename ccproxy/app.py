@@ -22,7 +22,7 @@ from msgspec import structs
 from ccproxy import __version__, logs
 from ccproxy.access import Access
 from ccproxy.backend import Backend
-from ccproxy.config import Config, Loaded, ProviderConfig, RouteConfig
+from ccproxy.config import Config, Loaded, RouteConfig, demo_providers
 from ccproxy.connections import Connections, close
 from ccproxy.demo import Demo
 from ccproxy.gateway import Gateway
@@ -286,12 +286,8 @@ async def serve(
 
 def with_demo(config: Config, demo: Demo) -> Config:
     """The configuration with the demo upstream in the place of every provider."""
-    providers = [
-        ProviderConfig("anthropic", api_base_url=demo.anthropic_url),
-        ProviderConfig("openai", api_base_url=demo.openai_url),
-    ]
     routes = {DEFAULT_ROUTE: RouteConfig("anthropic")}
-    return structs.replace(config, providers=providers, routes=routes)
+    return structs.replace(config, providers=demo_providers(demo.url), routes=routes)
 
 
 def _reloading(service: Service, loaded: Loaded, load: Load) -> asyncio.Task[None]:

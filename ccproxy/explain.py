@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct, structs
 
 from ccproxy.call import Call, Headers, Target
-from ccproxy.config import DEMO_TYPES, Config, ProviderConfig, RouteConfig
+from ccproxy.config import Config, RouteConfig, demo_providers
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError
 from ccproxy.providers import BY_TYPE
@@ -123,8 +123,8 @@ def _prepared(known: Explanation, config: Config, call: Call, head: Head, target
 
 def _with_demo(config: Config) -> Config:
     """The configuration as it is while the demo upstream answers."""
-    providers = [ProviderConfig(kind, api_base_url=DEMO_URL) for kind in DEMO_TYPES]
-    return structs.replace(config, providers=providers, routes={DEFAULT_ROUTE: RouteConfig("anthropic")})
+    routes = {DEFAULT_ROUTE: RouteConfig("anthropic")}
+    return structs.replace(config, providers=demo_providers(DEMO_URL), routes=routes)
 
 
 def _shortened(value: Any) -> Any:

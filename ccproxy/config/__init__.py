@@ -17,6 +17,7 @@ from ccproxy.config.types import (
     RouteConfig,
     Secret,
     Size,
+    demo_providers,
     is_loopback,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "Secret",
     "Size",
     "default_path",
+    "demo_providers",
     "is_loopback",
     "load",
     "read",

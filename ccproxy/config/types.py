@@ -83,8 +83,20 @@ PROVIDER_TYPES: Mapping[str, ProviderType] = {
 }
 
 
-DEMO_TYPES = ("anthropic", "openai")
-"""The types whose wire the demo upstream speaks: these providers it stands in for."""
+DEMO_TYPES: Mapping[str, str] = {
+    "anthropic": "/anthropic",
+    "openai": "/openai/v1",
+    "deepseek": "/deepseek",
+    "openrouter": "/openrouter/api/v1",
+}
+"""The types whose wire the demo upstream speaks, and the paths under which it stands in for them."""
+
+_DEMO_APIS: Mapping[str, dict[str, Api]] = {
+    "openai": {"gpt-5-demo": "responses"},
+    "deepseek": {"claude-demo-1": "anthropic"},
+    "openrouter": {"claude-demo-1": "anthropic"},
+}
+"""The demo's models that are asked by another API than their provider."""
 
 
 class KeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,6 +172,14 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
     def kind(self) -> str:
         """The type it is of."""
         return self.type or self.name
+
+
+def demo_providers(url: str) -> list[ProviderConfig]:
+    """The providers for which the demo upstream at `url` stands in."""
+    return [
+        ProviderConfig(kind, api_base_url=url + path, model_apis=_DEMO_APIS.get(kind, {}))
+        for kind, path in DEMO_TYPES.items()
+    ]
 
 
 class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True):

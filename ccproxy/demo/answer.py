@@ -78,7 +78,7 @@ def _short(text: str) -> str:
 
 
 def _content(prompt: Prompt, script: Script) -> tuple[Part, ...]:
-    parts = _allowed(script.parts, prompt.choice)
+    parts = _allowed(script.parts, prompt)
     if any(not isinstance(part, Think) for part in parts):
         return parts
     if tool := _forced(prompt.choice, prompt.tools):
@@ -88,11 +88,14 @@ def _content(prompt: Prompt, script: Script) -> tuple[Part, ...]:
     return (*parts, Text(echo(prompt, script.said)))
 
 
-def _allowed(parts: tuple[Part, ...], choice: Choice) -> tuple[Part, ...]:
-    """`parts` without the calls that the request does not allow."""
+def _allowed(parts: tuple[Part, ...], prompt: Prompt) -> tuple[Part, ...]:
+    """`parts` without the thinking and the calls that the request does not allow."""
+    choice = prompt.choice
     most = {"none": 0}.get(choice.kind, len(parts) if choice.parallel else 1)
     allowed, calls = list[Part](), 0
     for part in parts:
+        if isinstance(part, Think) and not prompt.thinks:
+            continue
         if isinstance(part, Call):
             calls += 1
             if calls > most:

@@ -4,15 +4,13 @@ Source: https://platform.claude.com/docs/en/api/messages and recorded streams: t
 `content_block_start`, the first empty `input_json_delta`, the signature at the end of the thinking.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping
 
 import msgspec
 from msgspec import Raw
 
 from ccproxy.demo import anthropic_wire as wire
-from ccproxy.demo import tokens
+from ccproxy.demo import seal, tokens
 from ccproxy.demo.answer import Answer, Usage, piece_text
 from ccproxy.demo.anthropic_request import count_tokens, read
 from ccproxy.demo.dialect import Frame, Kind, Stamp, type_of
@@ -55,7 +53,7 @@ def frames(answer: Answer, prompt: Prompt, stamp: Stamp) -> Iterator[Frame]:
         for piece in tokens.split(piece_text(part)):
             yield _frame(wire.BlockDelta(index, _delta(part, piece)), Kind.PIECE)
         if isinstance(part, Think):
-            yield _frame(wire.BlockDelta(index, wire.SignatureDelta(_signature(part.text))))
+            yield _frame(wire.BlockDelta(index, wire.SignatureDelta(seal.sign(part.text))))
         yield _frame(wire.BlockStop(index))
     stop = wire.Stop(answer.stop_reason, answer.stop_sequence, _details(answer))
     yield _frame(wire.MessageDelta(stop, _usage(answer.usage)), Kind.END)
@@ -117,7 +115,7 @@ def _block(part: Part, number: int, stamp: Stamp) -> wire.Block:
         case Text():
             return wire.TextBlock(part.text)
         case Think():
-            return wire.ThinkingBlock(part.text, _signature(part.text))
+            return wire.ThinkingBlock(part.text, seal.sign(part.text))
         case Call():
             return wire.ToolUseBlock(f"toolu_demo_{stamp.word}_{number}", part.name, _input(part.arguments))
 
@@ -150,11 +148,6 @@ def _delta(part: Part, piece: str) -> wire.Delta:
             return wire.ThinkingDelta(piece)
         case Call():
             return wire.InputJsonDelta(piece)
-
-
-def _signature(thinking: str) -> str:
-    """A stand-in: base64 like the API's, the same for the same thinking, and plainly the demo's."""
-    return base64.b64encode(b"demo upstream " + hashlib.sha256(thinking.encode()).digest()).decode()
 
 
 def _details(answer: Answer) -> wire.StopDetails | None:

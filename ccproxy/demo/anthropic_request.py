@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from ccproxy.demo import tokens
+from ccproxy.demo import seal, tokens
 from ccproxy.demo.prompt import (
     MEDIA_TOKENS,
     MESSAGE_TOKENS,
@@ -31,6 +31,7 @@ class Block(Struct, frozen=True):
     type: str
     text: str | None = None
     thinking: str | None = None
+    signature: str | None = None
     id: str | None = None
     name: str | None = None
     input: Raw = Raw(b"")
@@ -153,7 +154,22 @@ def _prompt(request: Request) -> Prompt:
         tools=tuple(_tool(tool) for tool in request.tools or []),
         choice=_choice(request.tool_choice),
         schema=output.schema if output else None,
+        recalled=_recalled(request.messages),
     )
+
+
+def _recalled(messages: list[Message]) -> int:
+    """How much thinking comes back. All of it must be signed by the demo, as it came."""
+    found = 0
+    for number, message in enumerate(messages):
+        for place, block in enumerate(_blocks(message.content)):
+            if block.type != "thinking":
+                continue
+            if block.signature != seal.sign(block.thinking or ""):
+                text = f"messages.{number}.content.{place}: Invalid `signature` in `thinking` block"
+                raise InvalidRequestError(text)
+            found += 1
+    return found
 
 
 def _last_turn(messages: list[Message]) -> list[Message]:

@@ -5,22 +5,32 @@ call's id and name before its arguments, the usage in a chunk without choices, `
 this wire; its tokens are counted as reasoning.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from ccproxy.demo import openai_chat_request
 from ccproxy.demo import openai_chat_wire as wire
-from ccproxy.demo import tokens
 from ccproxy.demo.answer import Answer, Usage
 from ccproxy.demo.dialect import SERVER_ERROR, Frame, Kind, Stamp, status_of
-from ccproxy.demo.openai_chat_request import read
-from ccproxy.demo.prompt import Prompt
-from ccproxy.demo.script import Call, Text
-
-__all__ = ["MODELS", "REQUEST_ID", "error", "failure", "frames", "model", "models", "read", "whole"]
+from ccproxy.demo.prompt import InvalidRequestError, Prompt
+from ccproxy.demo.steps import (
+    ArgumentsPiece,
+    CallStart,
+    TextPiece,
+    ThoughtEnd,
+    ThoughtPiece,
+    calls_of,
+    steps,
+    text_of,
+)
 
 REQUEST_ID = "x-request-id"
-MODELS = ("gpt-demo-1", "gpt-demo-1-mini")
+MODELS = ("gpt-demo-1", "gpt-demo-1-mini", "gpt-5-demo")
+
+_RESPONSES_ONLY = re.compile(r"o\d|codex|gpt-(?:[5-9]|1\d)")
+"""The models that the demo serves on the Responses API alone, as OpenAI does with some of them."""
 
 _FINISH = {
     "end_turn": "stop",
@@ -39,20 +49,27 @@ _USUAL: dict[int, tuple[str, str | None]] = {
 }
 
 
+def read(body: bytes) -> Prompt:
+    """What the demo needs of a request; a model of the Responses API is sent there."""
+    prompt = openai_chat_request.read(body)
+    if _RESPONSES_ONLY.match(prompt.model):
+        raise InvalidRequestError("This model is only supported in v1/responses and not in v1/chat/completions.")
+    return prompt
+
+
 def whole(answer: Answer, prompt: Prompt, stamp: Stamp) -> bytes:
     """The answer as one JSON document."""
-    text = "".join(part.text for part in answer.parts if isinstance(part, Text))
     calls = [
-        wire.ToolCall(id=_call_id(stamp, number), function=wire.Function(part.name, part.arguments))
-        for number, part in enumerate(_calls(answer))
+        wire.ToolCall(id=_call_id(stamp, number), function=wire.Function(call.name, call.arguments))
+        for number, call in enumerate(calls_of(answer))
     ]
-    message = wire.Message(content=text or None, tool_calls=calls or msgspec.UNSET)
+    message = wire.Message(content=text_of(answer) or None, tool_calls=calls or msgspec.UNSET)
     return msgspec.json.encode(
         wire.Completion(
             id=_id(stamp),
             created=stamp.created,
             model=_model_name(prompt),
-            choices=[wire.Choice(message=message, finish_reason=_finish(answer))],
+            choices=[wire.Choice(message=message, finish_reason=finish(answer))],
             usage=_usage(answer.usage),
         )
     )
@@ -60,31 +77,39 @@ def whole(answer: Answer, prompt: Prompt, stamp: Stamp) -> bytes:
 
 def frames(answer: Answer, prompt: Prompt, stamp: Stamp) -> Iterator[Frame]:
     """The answer as a stream: one piece for every token that is no thinking."""
-    has_text = any(isinstance(part, Text) for part in answer.parts)
-    yield _chunk(prompt, stamp, wire.Delta(role="assistant", content="" if has_text else None, refusal=None))
-    number = 0
-    for part in answer.parts:
-        if isinstance(part, Text):
-            for piece in tokens.split(part.text):
-                yield _chunk(prompt, stamp, wire.Delta(content=piece), Kind.PIECE)
-        elif isinstance(part, Call):
-            start = wire.CallDelta(
-                index=number,
-                id=_call_id(stamp, number),
-                type="function",
-                function=wire.FunctionDelta(part.name),
-            )
-            yield _chunk(prompt, stamp, wire.Delta(tool_calls=[start]))
-            for piece in tokens.split(part.arguments):
-                more = wire.CallDelta(index=number, function=wire.FunctionDelta(arguments=piece))
-                yield _chunk(prompt, stamp, wire.Delta(tool_calls=[more]), Kind.PIECE)
-            number += 1
-    yield _chunk(prompt, stamp, wire.Delta(), Kind.END, _finish(answer))
+    yield _chunk(
+        prompt, stamp, wire.Delta(role="assistant", content="" if text_of(answer) else None, refusal=None)
+    )
+    for step in steps(answer):
+        match step:
+            case TextPiece(text):
+                yield _chunk(prompt, stamp, wire.Delta(content=text), Kind.PIECE)
+            case CallStart(number):
+                start = wire.call_start(step, _call_id(stamp, number))
+                yield _chunk(prompt, stamp, wire.Delta(tool_calls=[start]))
+            case ArgumentsPiece():
+                yield _chunk(prompt, stamp, wire.Delta(tool_calls=[wire.call_more(step)]), Kind.PIECE)
+            case ThoughtPiece() | ThoughtEnd():
+                pass  # it is counted, and that is all
+    yield _chunk(prompt, stamp, wire.Delta(), Kind.END, finish(answer))
     if prompt.stream_usage:
         last = _empty_chunk(prompt, stamp)
         last.usage = _usage(answer.usage)
-        yield _frame(msgspec.json.encode(last), Kind.END)
-    yield _frame(b"[DONE]", Kind.END)
+        yield frame(msgspec.json.encode(last), Kind.END)
+    yield DONE
+
+
+def finish(answer: Answer) -> str:
+    """Why the answer ended, in the words of Chat Completions."""
+    return _FINISH.get(answer.stop_reason, answer.stop_reason)
+
+
+def frame(data: bytes, kind: Kind) -> Frame:
+    """A chunk of a stream."""
+    return Frame(b"data: %b\n\n" % data, kind)
+
+
+DONE = frame(b"[DONE]", Kind.END)
 
 
 def error(status: int, kind: str | None, message: str | None, request_id: str) -> bytes:
@@ -96,7 +121,7 @@ def error(status: int, kind: str | None, message: str | None, request_id: str) -
 def failure(kind: str, message: str, request_id: str) -> Frame:
     """An error in the middle of a stream."""
     del request_id
-    return _frame(msgspec.json.encode(_error(status_of(kind), kind, message)), Kind.END)
+    return frame(msgspec.json.encode(_error(status_of(kind), kind, message)), Kind.END)
 
 
 def models(query: Mapping[str, str]) -> bytes:
@@ -121,10 +146,6 @@ def _error(status: int, kind: str | None, message: str) -> wire.ErrorBody:
     return wire.ErrorBody(wire.Error(message, kind_on_wire, None, code))
 
 
-def _calls(answer: Answer) -> list[Call]:
-    return [part for part in answer.parts if isinstance(part, Call)]
-
-
 def _id(stamp: Stamp) -> str:
     return f"chatcmpl-demo-{stamp.word}"
 
@@ -136,10 +157,6 @@ def _call_id(stamp: Stamp, number: int) -> str:
 def _model_name(prompt: Prompt) -> str:
     """The answer never claims to come from a model that the demo is not."""
     return prompt.model if prompt.model in MODELS else MODELS[0]
-
-
-def _finish(answer: Answer) -> str:
-    return _FINISH.get(answer.stop_reason, answer.stop_reason)
 
 
 def _usage(usage: Usage) -> wire.WireUsage:
@@ -165,8 +182,4 @@ def _chunk(
 ) -> Frame:
     chunk = _empty_chunk(prompt, stamp)
     chunk.choices = [wire.ChunkChoice(delta=delta, finish_reason=finish)]
-    return _frame(msgspec.json.encode(chunk), kind)
-
-
-def _frame(data: bytes, kind: Kind) -> Frame:
-    return Frame(b"data: %b\n\n" % data, kind)
+    return frame(msgspec.json.encode(chunk), kind)

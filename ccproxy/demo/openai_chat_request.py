@@ -128,6 +128,9 @@ class Request(Struct, frozen=True):
     n: Annotated[int, Meta(ge=1, le=1)] | None = None
 
 
+_ANY_OBJECT = Raw(b'{"type": "object"}')
+
+
 def read(body: bytes) -> Prompt:
     """What the demo needs of a Chat Completions request."""
     try:
@@ -146,7 +149,6 @@ def _prompt(request: Request) -> Prompt:
     turn = _last_turn(request.messages)
     texts = [_text(message) for message in turn if message.role == "user"]
     stop = [request.stop] if isinstance(request.stop, str) else request.stop
-    structure = request.response_format.json_schema if request.response_format else None
     return Prompt(
         model=request.model,
         text="\n".join(filter(None, texts)),
@@ -158,7 +160,7 @@ def _prompt(request: Request) -> Prompt:
         stop_sequences=tuple(stop or ()),
         tools=_tools(request),
         choice=_choice(request),
-        schema=structure.schema if structure else None,
+        schema=_schema(request.response_format),
     )
 
 
@@ -218,6 +220,14 @@ def _choice(request: Request) -> Choice:
             return Choice("tool", function.name, parallel)
         case unknown:
             raise InvalidRequestError(f"tool_choice: '{unknown}' is not one of none, auto, required")
+
+
+def _schema(wanted: ResponseFormat | None) -> Raw | None:
+    if wanted is None:
+        return None
+    if wanted.json_schema is not None:
+        return wanted.json_schema.schema
+    return _ANY_OBJECT if wanted.type == "json_object" else None
 
 
 def _tokens(message: Message) -> int:

@@ -6,6 +6,8 @@ are where: null is sent, what is UNSET is not.
 
 from msgspec import UNSET, Struct, UnsetType
 
+from ccproxy.demo.steps import ArgumentsPiece, CallStart
+
 
 class Function(Struct):
     """What is called; `arguments` is JSON text."""
@@ -95,6 +97,16 @@ class CallDelta(Struct, kw_only=True):
     id: str | UnsetType = UNSET
     type: str | UnsetType = UNSET
     function: FunctionDelta
+
+
+def call_start(step: CallStart, id: str) -> CallDelta:  # noqa: A002  # the API's word
+    """A call as it begins."""
+    return CallDelta(index=step.number, id=id, type="function", function=FunctionDelta(step.name))
+
+
+def call_more(step: ArgumentsPiece) -> CallDelta:
+    """More of its arguments."""
+    return CallDelta(index=step.number, function=FunctionDelta(arguments=step.text))
 
 
 class Delta(Struct):

@@ -14,7 +14,15 @@ _REMINDER, _REMINDER_END = "<system-reminder>", "</system-reminder>"
 
 
 class InvalidRequestError(Exception):
-    """The request is refused with HTTP 400; the text is for its author."""
+    """The request is refused with HTTP 400; the text is for its author.
+
+    Attributes:
+        kind: What the error is called, where a provider has a word of its own for it.
+    """
+
+    def __init__(self, text: str, kind: str | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class Tool(Struct, frozen=True):
@@ -43,7 +51,11 @@ class Result(Struct, frozen=True):
 class Prompt(Struct, frozen=True):
     """One request. `text` and `results` are those of the last turn: all that follows the last answer.
 
-    `shows_thinking` counts where a dialect shows thinking on demand only.
+    Attributes:
+        thinks: Whether the request lets the model think.
+        shows_thinking: Whether it wants to see that, in dialects that show it on demand only.
+        keeps_thinking: Whether it wants the state that brings thinking back in a later turn.
+        recalled: How many pieces of thinking it brings back, all of them the demo's own.
     """
 
     model: str
@@ -52,12 +64,15 @@ class Prompt(Struct, frozen=True):
     results: tuple[Result, ...] = ()
     stream: bool = False
     stream_usage: bool = False
+    thinks: bool = True
     shows_thinking: bool = False
+    keeps_thinking: bool = False
     max_tokens: int | None = None
     stop_sequences: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     choice: Choice = Choice()
     schema: Raw | None = None
+    recalled: int = 0
 
 
 def media(kind: str, media_type: str, base64: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from itertools import chain
 from typing import Self
@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from ccproxy.demo import anthropic, directives, openai_chat
+from ccproxy.demo import anthropic, deepseek, directives, openai_chat, openai_responses, openrouter
 from ccproxy.demo.answer import compose
 from ccproxy.demo.dialect import Dialect, Frame, Kind, Stamp, status_of, until
 from ccproxy.demo.prompt import InvalidRequestError, Prompt
@@ -24,8 +24,47 @@ SHUTDOWN_SECONDS = 0.1  # for answers under way when the demo ends; nobody depen
 
 ANTHROPIC = "/anthropic"
 OPENAI = "/openai/v1"
+DEEPSEEK = "/deepseek"
+OPENROUTER = "/openrouter/api/v1"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ANSWERED: Mapping[str, Dialect] = {
+    f"{ANTHROPIC}/v1/messages": anthropic,
+    f"{OPENAI}/chat/completions": openai_chat,
+    f"{OPENAI}/responses": openai_responses,
+    f"{DEEPSEEK}/chat/completions": deepseek,
+    f"{DEEPSEEK}/v1/chat/completions": deepseek,
+    f"{DEEPSEEK}/anthropic/v1/messages": anthropic,
+    f"{OPENROUTER}/chat/completions": openrouter,
+    f"{OPENROUTER}/messages": anthropic,
+}
+"""The paths where an answer is asked for."""
+
+COUNTED: Mapping[str, Callable[[bytes], bytes]] = {
+    f"{ANTHROPIC}/v1/messages/count_tokens": anthropic.count,
+    f"{OPENAI}/responses/input_tokens": openai_responses.count,
+}
+"""The paths where tokens are counted."""
+
+LISTED: Mapping[str, Dialect] = {
+    f"{ANTHROPIC}/v1/models": anthropic,
+    f"{OPENAI}/models": openai_chat,
+    f"{DEEPSEEK}/models": deepseek,
+    f"{DEEPSEEK}/v1/models": deepseek,
+    f"{OPENROUTER}/models": openrouter,
+}
+"""The paths of lists of models."""
+
+REFUSING: Mapping[str, Dialect] = {
+    f"{DEEPSEEK}/anthropic": anthropic,
+    f"{OPENROUTER}/messages": anthropic,
+    OPENAI: openai_chat,
+    DEEPSEEK: deepseek,
+    OPENROUTER: openrouter,
+    "": anthropic,
+}
+"""Who words a refusal, by the beginning of the path; the first that fits."""
 
 
 class Facts(Struct):
@@ -35,13 +74,15 @@ class Facts(Struct):
     requests: int
     open_streams: int
     aborted: int
+    recalled: int
 
 
 class Demo:
-    """A running demo upstream. `requests` and `aborted` only grow.
+    """A running demo upstream. `requests`, `aborted` and `recalled` only grow.
 
     `requests` counts those in a provider's dialect, `open_streams` the streams being answered, `aborted` the
-    requests whose client went away before its answer was complete.
+    requests whose client went away before its answer was complete, `recalled` the pieces of thinking that came
+    back.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,6 +90,7 @@ class Demo:
         self.requests = 0
         self.open_streams = 0
         self.aborted = 0
+        self.recalled = 0
 
     @property
     def anthropic_url(self) -> str:
@@ -88,22 +130,24 @@ class Demo:
         """All routes: every dialect under its own prefix, since two of them share a path."""
         app = web.Application(client_max_size=MAX_BODY, middlewares=[_in_dialect])
         app.router.add_get("/", self._facts)
-        app.router.add_post(f"{ANTHROPIC}/v1/messages", self._answers(anthropic))
-        app.router.add_post(f"{ANTHROPIC}/v1/messages/count_tokens", self._count)
-        app.router.add_post(f"{OPENAI}/chat/completions", self._answers(openai_chat))
-        for prefix, dialect in ((f"{ANTHROPIC}/v1", anthropic), (OPENAI, openai_chat)):
-            app.router.add_get(f"{prefix}/models", self._models(dialect))
-            app.router.add_get(f"{prefix}/models/{{name}}", self._model(dialect))
+        for path, dialect in ANSWERED.items():
+            app.router.add_post(path, self._answers(dialect))
+        for path, count in COUNTED.items():
+            app.router.add_post(path, self._counts(count))
+        for path, dialect in LISTED.items():
+            app.router.add_get(path, self._models(dialect))
+            app.router.add_get(f"{path}/{{name:.+}}", self._model(dialect))
         return app
 
     async def _facts(self, _: web.Request) -> web.Response:
-        facts = Facts("ccproxy demo upstream", self.requests, self.open_streams, self.aborted)
+        facts = Facts("ccproxy demo upstream", self.requests, self.open_streams, self.aborted, self.recalled)
         return _json(msgspec.json.encode(facts))
 
     def _answers(self, dialect: Dialect) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             self.requests += 1
             prompt = dialect.read(await request.read())
+            self.recalled += prompt.recalled
             script = directives.parse(prompt.text)
             with self._under_way(is_stream=prompt.stream):
                 return await _perform(request, dialect, prompt, script)
@@ -126,9 +170,12 @@ class Demo:
 
         return handler
 
-    async def _count(self, request: web.Request) -> web.StreamResponse:
-        self.requests += 1
-        return _json(anthropic.count(await request.read()))
+    def _counts(self, count: Callable[[bytes], bytes]) -> Handler:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            self.requests += 1
+            return _json(count(await request.read()))
+
+        return handler
 
     @contextmanager
     def _under_way(self, *, is_stream: bool) -> Generator[None]:
@@ -145,7 +192,7 @@ class Demo:
 
 async def _perform(request: web.Request, dialect: Dialect, prompt: Prompt, script: Script) -> web.StreamResponse:
     """Gives the answer that the script asks for."""
-    stamp = Stamp(secrets.token_hex(8), int(time.time()))
+    stamp = _stamp()
     answer = compose(prompt, script)
     await asyncio.sleep(script.wait_ms / 1000)
     if script.cut and script.cut.after is None:
@@ -153,17 +200,17 @@ async def _perform(request: web.Request, dialect: Dialect, prompt: Prompt, scrip
     if script.error:
         return _error(dialect, script.error.status, script.error.type, script.error.message, script.error.headers)
     if prompt.stream:
-        return await _stream(request, dialect, dialect.frames(answer, prompt, stamp), script)
+        return await _stream(request, dialect, dialect.frames(answer, prompt, stamp), script, stamp)
     if script.fail:  # an answer in one piece has no middle
         return _error(dialect, status_of(script.fail.type), script.fail.type, script.fail.message)
-    whole = _json(dialect.whole(answer, prompt, stamp), {dialect.REQUEST_ID: _request_id()})
+    whole = _json(dialect.whole(answer, prompt, stamp), {dialect.REQUEST_ID: _request_id(stamp)})
     return await _half(request, whole) if script.cut else whole
 
 
 async def _stream(
-    request: web.Request, dialect: Dialect, frames: Iterable[Frame], script: Script
+    request: web.Request, dialect: Dialect, frames: Iterable[Frame], script: Script, stamp: Stamp
 ) -> web.StreamResponse:
-    request_id = _request_id()
+    request_id = _request_id(stamp)
     headers = {"cache-control": "no-cache", dialect.REQUEST_ID: request_id}
     response = web.StreamResponse(headers=headers)
     response.content_type, response.charset = "text/event-stream", "utf-8"
@@ -213,7 +260,7 @@ def _error(
     headers: dict[str, str] | None = None,
 ) -> web.Response:
     """An HTTP error. With a content-type of another kind its body is the bare message, like that of a gateway."""
-    request_id = _request_id()
+    request_id = _request_id(_stamp())
     own = {name.lower(): value for name, value in (headers or {}).items()}
     if "json" in own.get("content-type", "json"):
         body = dialect.error(status, kind, message, request_id)
@@ -222,18 +269,23 @@ def _error(
     return _json(body, {dialect.REQUEST_ID: request_id, **own}, status)
 
 
-def _request_id() -> str:
-    return f"req_demo_{secrets.token_hex(8)}"
+def _stamp() -> Stamp:
+    return Stamp(secrets.token_hex(8), int(time.time()))
+
+
+def _request_id(stamp: Stamp) -> str:
+    """The id of a request; it shares its word with the ids in the answer."""
+    return f"req_demo_{stamp.word}"
 
 
 @web.middleware
 async def _in_dialect(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Words every refusal as the provider would whose prefix was called."""
-    dialect: Dialect = openai_chat if request.path.startswith("/openai") else anthropic
+    dialect = next(each for start, each in REFUSING.items() if request.path.startswith(start))
     try:
         return await handler(request)
     except InvalidRequestError as error:
-        return _error(dialect, 400, message=str(error))
+        return _error(dialect, 400, error.kind, str(error))
     except web.HTTPRequestEntityTooLarge:
         return _error(dialect, 413, message=f"Request exceeds the maximum size of {MAX_BODY} bytes")
     except web.HTTPException as error:

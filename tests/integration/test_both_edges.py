@@ -9,10 +9,23 @@ import msgspec
 import pytest
 from integration.edges import Edge, GrpcEdge, HttpEdge, Outcome
 
+from ccproxy import carrier
 from ccproxy.app import Service, running
 from ccproxy.config import Config, RetryConfig
 
-MODELS = ["claude-demo-1", "openai,gpt-demo-1"]
+MODELS = [
+    "claude-demo-1",
+    "openai,gpt-demo-1",
+    "openai,gpt-5-demo",
+    "deepseek,deepseek-demo-1",
+    "openrouter,demo/openrouter-demo-1",
+    "deepseek,claude-demo-1",
+    "openrouter,claude-demo-1",
+]
+
+
+THINKING = [model for model in MODELS if model != "openai,gpt-demo-1"]
+"""Those whose wire has a place for thinking."""
 
 
 @pytest.fixture
@@ -105,10 +118,10 @@ async def test_the_folded_stream_is_the_whole_answer(edges: tuple[Edge, Edge], m
     whole = (await edges[0].create(ask(model, **ANSWERED[case]))).document
     folded = fold((await edges[0].stream(ask(model, **ANSWERED[case]))).events)
 
-    assert same(folded["content"]) == same(whole["content"])
+    assert same(told(folded["content"])) == same(told(whole["content"]))
     assert folded["stop_reason"] == whole["stop_reason"]
     assert folded["stop_sequence"] == whole["stop_sequence"]
-    if not (case == "stop sequence" and "openai" in model):  # the upstream is closed before it counts
+    if not (case == "stop sequence" and is_translated(model)):  # such an upstream is closed before it counts
         assert folded["usage"]["output_tokens"] == whole["usage"]["output_tokens"]
 
 
@@ -165,6 +178,107 @@ async def test_an_upstream_that_is_cut_off_is_an_error_on_both_edges(edges: tupl
     assert http.failure is not None
     assert rpc.failure is not None
     assert http.failure.type == rpc.failure.type == "api_error"
+
+
+def is_translated(model: str) -> bool:
+    """Whether the provider speaks another wire than Anthropic's."""
+    return "claude" not in model
+
+
+async def think(edge: Edge, model: str, *, stream: bool) -> list[Any]:
+    """The blocks of an answer that thinks and calls two tools."""
+    text = '[[think Let me see]] [[tool weather {"city": "Rome"}]] [[tool weather {"city": "Oslo"}]]'
+    document = ask(model, text, **LOOP)
+    outcome = await (edge.stream(document) if stream else edge.create(document))
+    assert outcome.failure is None
+    blocks = fold(outcome.events)["content"] if stream else outcome.document["content"]
+    assert blocks[0]["thinking"] == "Let me see"
+    return list(blocks)
+
+
+def loop(model: str, blocks: list[Any]) -> dict[str, Any]:
+    """The next request of a tool loop: the answer's blocks, and the tools' results."""
+    results = [
+        {"type": "tool_result", "tool_use_id": block["id"], "content": block["input"]["city"]}
+        for block in blocks
+        if block["type"] == "tool_use"
+    ]
+    turns = [{"role": "assistant", "content": blocks}, {"role": "user", "content": results}]
+    document = ask(model, "go", **LOOP)
+    return {**document, "messages": [*document["messages"], *turns]}
+
+
+LOOP: dict[str, Any] = {
+    "tools": [WEATHER],
+    "thinking": {"type": "enabled", "budget_tokens": 1024},
+    "max_tokens": 2000,
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", THINKING)
+async def test_thinking_comes_back_to_who_thought_it(
+    service: Service, edges: tuple[Edge, Edge], model: str, *, stream: bool
+):
+    """A model that loses its thoughts between two tool calls starts anew; the demo knows its own by their seal."""
+    assert service.demo is not None
+    for number, edge in enumerate(edges, start=1):
+        blocks = await think(edge, model, stream=stream)
+        outcome = await edge.create(loop(model, blocks))
+
+        assert outcome.failure is None
+        assert outcome.document["content"][-1]["text"] == (
+            "Demo: tool weather returned: Rome\nDemo: tool weather returned: Oslo"
+        )
+        assert service.demo.recalled == number
+
+
+@pytest.mark.parametrize("model", [model for model in THINKING if "claude" in model or "openrouter-demo" in model])
+async def test_thinking_that_was_changed_is_refused_on_both_edges(edges: tuple[Edge, Edge], model: str):
+    """The provider's own words reach the caller, who can mend the conversation."""
+    for edge in edges:
+        thought, *calls = await think(edge, model, stream=False)
+        outcome = await edge.create(loop(model, [forged(thought), *calls]))
+
+        assert outcome.failure is not None
+        assert (outcome.failure.type, outcome.failure.http_status) == ("invalid_request_error", 400)
+        assert "Invalid `signature` in `thinking` block" in outcome.failure.message
+
+
+async def test_reasoning_that_openai_cannot_read_is_left_out_on_both_edges(
+    service: Service, edges: tuple[Edge, Edge]
+):
+    """A conversation of another account goes on without its thoughts, and says so."""
+    assert service.demo is not None
+    for edge in edges:
+        thought, *calls = await think(edge, "openai,gpt-5-demo", stream=False)
+        outcome = await edge.create(loop("openai,gpt-5-demo", [forged(thought), *calls]))
+
+        assert outcome.failure is None
+        assert "messages.content.thinking" in outcome.headers["x-ccproxy-dropped"]
+    assert service.demo.recalled == 0
+
+
+@pytest.mark.parametrize("model", THINKING)
+@pytest.mark.parametrize("other", THINKING)
+async def test_a_conversation_moves_to_another_provider(edges: tuple[Edge, Edge], model: str, other: str):
+    """Routes and fallbacks do that in mid-conversation: foreign thoughts must be no reason to refuse it."""
+    for edge in edges:
+        outcome = await edge.create(loop(other, await think(edge, model, stream=False)))
+
+        assert outcome.failure is None
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_usage_is_anthropics_on_both_edges(edges: tuple[Edge, Edge], model: str):
+    """Providers count cached tokens as part of the prompt; Anthropic does not, and clients bill by that."""
+    text = '[[usage {"input_tokens": 10, "cache_read_input_tokens": 5, "output_tokens": 7}]]'
+    for edge in edges:
+        whole = (await edge.create(ask(model, text))).document["usage"]
+        streamed = fold((await edge.stream(ask(model, text))).events)["usage"]
+
+        for usage in (whole, streamed):
+            assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]) == (10, 5, 7)
 
 
 INVALID = {
@@ -339,7 +453,40 @@ def normal(outcome: Outcome) -> tuple[Any, ...]:
 
 def same(document: Any) -> Any:
     """A document without the random part of the ids that the demo upstream makes."""
-    return msgspec.json.decode(re.sub(rb"demo[-_][0-9a-f]{16}", b"demo", msgspec.json.encode(document)))
+    plain = re.sub(rb"demo[-_][0-9a-f]{16}", b"demo", msgspec.json.encode(opened(document)))
+    return msgspec.json.decode(plain)
+
+
+def opened(document: Any) -> Any:
+    """A document whose signatures show what they carry, but for state that is bound to an id."""
+    match document:
+        case {"signature": str(signature), **rest} if (found := carrier.unpack(signature)) is not None:
+            data = msgspec.json.decode(found.data)
+            if isinstance(data, dict):
+                assert data.pop("encrypted_content")
+            return {**rest, "signature": [found.provider, found.model, found.kind, data]}
+        case dict():
+            return {name: opened(member) for name, member in document.items()}
+        case list():
+            return [opened(member) for member in document]
+        case _:
+            return document
+
+
+def told(content: list[Any]) -> list[Any]:
+    """Content without the thinking that only carries state: where that stands, a stream decides by itself."""
+    return [block for block in content if block.get("thinking") != ""]
+
+
+def forged(thought: dict[str, Any]) -> dict[str, Any]:
+    """A thinking block with the seal of another thought inside."""
+    signature = thought["signature"]
+    found = carrier.unpack(signature)
+    if found is None:
+        return {**thought, "signature": signature[::-1]}
+    data = re.sub(rb"\"(ZGVtby|ZGVt)", b'"AAAA', bytes(found.data))
+    assert data != bytes(found.data)
+    return {**thought, "signature": carrier.pack(msgspec.structs.replace(found, data=msgspec.Raw(data)))}
 
 
 def samples(exposition: str, name: str) -> dict[str, list[str]]:

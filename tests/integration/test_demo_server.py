@@ -238,7 +238,7 @@ async def test_models_of_openai(http: httpx.AsyncClient):
         ("GET", "/anthropic/v1/models/none", 404, "not_found_error"),
         ("GET", "/openai/v1/models/none", 404, "invalid_request_error"),
         ("GET", "/anthropic/v1/messages", 405, "invalid_request_error"),
-        ("POST", "/openai/v1/responses", 404, "invalid_request_error"),
+        ("POST", "/openai/v1/embeddings", 404, "invalid_request_error"),
         ("POST", "/anthropic/v1/messages", 400, "invalid_request_error"),
     ],
 )
@@ -306,7 +306,13 @@ async def test_the_facts_are_served(demo: Demo, http: httpx.AsyncClient):
     await http.post("/anthropic/v1/messages", json=messages("hi"))
     facts = (await http.get("/")).json()
 
-    assert facts == {"service": "ccproxy demo upstream", "requests": 1, "open_streams": 0, "aborted": 0}
+    assert facts == {
+        "service": "ccproxy demo upstream",
+        "requests": 1,
+        "open_streams": 0,
+        "aborted": 0,
+        "recalled": 0,
+    }
     assert demo.requests == 1
 
 

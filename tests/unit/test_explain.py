@@ -119,8 +119,23 @@ def test_the_demo_upstream_is_explained_like_a_provider():
     """The first thing that somebody tries, before any configuration."""
     told = explain(Config(demo=True), body("openai,gpt-demo-1"))
 
-    assert (told.provider, told.url) == ("openai", "http://127.0.0.1:0/v1/chat/completions")
+    assert (told.provider, told.url) == ("openai", "http://127.0.0.1:0/openai/v1/chat/completions")
     assert explain(Config(demo=True), body()).provider == "anthropic"
+
+
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("openai,gpt-5-demo", "/openai/v1/responses"),
+        ("deepseek,deepseek-demo-1", "/deepseek/chat/completions"),
+        ("deepseek,claude-demo-1", "/deepseek/anthropic/v1/messages"),
+        ("openrouter,demo/openrouter-demo-1", "/openrouter/api/v1/chat/completions"),
+        ("openrouter,claude-demo-1", "/openrouter/api/v1/messages"),
+    ],
+)
+def test_each_wire_of_the_demo_is_explained(model: str, url: str):
+    """The address tells which of them a model takes."""
+    assert explain(Config(demo=True), body(model)).url == f"http://127.0.0.1:0{url}"
 
 
 def test_it_can_be_read_by_a_program():
