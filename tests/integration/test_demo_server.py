@@ -47,6 +47,23 @@ def chat(text: str, **members: object) -> dict[str, object]:
     return {"model": "gpt-demo-1", "messages": [{"role": "user", "content": text}], **members}
 
 
+def responses(text: str, **members: object) -> dict[str, object]:
+    """Body of a Responses request."""
+    return {"model": "gpt-5-demo", "input": text, **members}
+
+
+ANSWERED = [
+    ("/anthropic/v1/messages", messages),
+    ("/openai/v1/chat/completions", chat),
+    ("/openai/v1/responses", responses),
+    ("/deepseek/chat/completions", chat),
+    ("/deepseek/v1/chat/completions", chat),
+    ("/deepseek/anthropic/v1/messages", messages),
+    ("/openrouter/api/v1/chat/completions", chat),
+    ("/openrouter/api/v1/messages", messages),
+]
+
+
 async def collect(source: AsyncIterator[object], into: list[object]) -> None:
     """Reads to the end; what came before an error is kept."""
     async for item in source:
@@ -169,9 +186,7 @@ async def test_a_failure_of_a_whole_answer_is_a_status(claude: anthropic.AsyncAn
     assert raised.value.status_code == 529
 
 
-@pytest.mark.parametrize(
-    ("path", "body"), [("/anthropic/v1/messages", messages), ("/openai/v1/chat/completions", chat)]
-)
+@pytest.mark.parametrize(("path", "body"), ANSWERED)
 async def test_a_cut_stream_has_its_pieces_and_no_end(http: httpx.AsyncClient, path: str, body: object):
     """Truncation must be truncation on the wire: chunks without a last one."""
     got = list[bytes]()
@@ -225,11 +240,73 @@ async def test_chat_completions_answer_whole(http: httpx.AsyncClient):
     assert response.headers["x-request-id"].startswith("req_demo_")
 
 
-async def test_models_of_openai(http: httpx.AsyncClient):
-    """The list and its members agree."""
-    models = (await http.get("/openai/v1/models")).json()["data"]
+@pytest.mark.parametrize("base", ["/openai/v1", "/deepseek", "/deepseek/v1", "/openrouter/api/v1"])
+async def test_models_of_others(http: httpx.AsyncClient, base: str):
+    """The list and its members agree, also where an id has a slash."""
+    models = (await http.get(f"{base}/models")).json()["data"]
 
-    assert (await http.get(f"/openai/v1/models/{models[0]['id']}")).json() == models[0]
+    assert (await http.get(f"{base}/models/{models[0]['id']}")).json() == models[0]
+
+
+@pytest.mark.parametrize(("path", "body"), ANSWERED)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_every_wire_answers(http: httpx.AsyncClient, path: str, body: object, *, stream: bool):
+    """Whole and streamed, at the addresses that the page about the demo names."""
+    response = await http.post(path, json=body("hi", stream=stream))
+
+    assert response.status_code == 200
+    assert ("Demo" in response.text, "hi" in response.text) == (True, True)
+    assert ("text/event-stream" in response.headers["content-type"]) is stream
+
+
+@pytest.mark.parametrize(("path", "body"), ANSWERED)
+async def test_every_wire_fails_in_mid_stream(http: httpx.AsyncClient, path: str, body: object):
+    """The pieces before it, the error, and no end that looks well."""
+    response = await http.post(path, json=body("[[tokens 9]][[fail 3 api_error broken]]", stream=True))
+
+    assert '" 3"' in response.text
+    assert '" 4"' not in response.text
+    assert '"message":"broken"' in response.text.replace(": ", ":")
+    assert '"stop"' not in response.text
+
+
+@pytest.mark.parametrize(("path", "body"), ANSWERED)
+async def test_every_wire_has_errors(http: httpx.AsyncClient, path: str, body: object):
+    """With the status, the headers and the message that a directive asks for."""
+    response = await http.post(path, json=body('[[error 429 rate_limit_error {"retry-after": "7"} slow down]]'))
+
+    assert (response.status_code, response.headers["retry-after"]) == (429, "7")
+    assert response.json()["error"]["message"] == "slow down"
+
+
+async def test_responses_count_tokens(http: httpx.AsyncClient):
+    """OpenAI's own count, and the usage that comes of it."""
+    counted = (await http.post("/openai/v1/responses/input_tokens", json=responses("hello there"))).json()
+    answer = (await http.post("/openai/v1/responses", json=responses("hello there"))).json()
+
+    assert counted == {"object": "response.input_tokens", "input_tokens": answer["usage"]["input_tokens"]}
+
+
+async def test_a_model_of_responses_is_sent_there(http: httpx.AsyncClient):
+    """A gateway that asks the wrong wire first can find the right one by these words."""
+    response = await http.post("/openai/v1/chat/completions", json=chat("hi", model="gpt-5.5"))
+
+    assert response.status_code == 400
+    assert "v1/responses" in response.json()["error"]["message"]
+
+
+async def test_thinking_that_comes_back_is_counted(demo: Demo, http: httpx.AsyncClient):
+    """And what is not the demo's own is refused, in the word that the provider has for it."""
+    wish = {"include": ["reasoning.encrypted_content"]}
+    thought, said = (await http.post("/openai/v1/responses", json=responses("[[think hm]] hi", **wish))).json()[
+        "output"
+    ]
+    own = await http.post("/openai/v1/responses", json={"model": "gpt-5-demo", "input": [thought, said]})
+    foreign = {**thought, "encrypted_content": "gAAAA"}
+    other = await http.post("/openai/v1/responses", json={"model": "gpt-5-demo", "input": [foreign, said]})
+
+    assert (own.status_code, demo.recalled) == (200, 1)
+    assert (other.status_code, other.json()["error"]["code"]) == (400, "invalid_encrypted_content")
 
 
 @pytest.mark.parametrize(
@@ -237,6 +314,9 @@ async def test_models_of_openai(http: httpx.AsyncClient):
     [
         ("GET", "/anthropic/v1/models/none", 404, "not_found_error"),
         ("GET", "/openai/v1/models/none", 404, "invalid_request_error"),
+        ("GET", "/deepseek/models/none", 404, "invalid_request_error"),
+        ("GET", "/deepseek/anthropic/v1/none", 404, "not_found_error"),
+        ("GET", "/openrouter/api/v1/messages", 405, "invalid_request_error"),
         ("GET", "/anthropic/v1/messages", 405, "invalid_request_error"),
         ("POST", "/openai/v1/embeddings", 404, "invalid_request_error"),
         ("POST", "/anthropic/v1/messages", 400, "invalid_request_error"),
@@ -267,9 +347,7 @@ async def test_nothing_of_the_headers_comes_back(http: httpx.AsyncClient):
     assert "sk-secret" not in response.text + str(response.headers)
 
 
-@pytest.mark.parametrize(
-    ("path", "body"), [("/anthropic/v1/messages", messages), ("/openai/v1/chat/completions", chat)]
-)
+@pytest.mark.parametrize(("path", "body"), ANSWERED)
 async def test_a_client_that_leaves_in_mid_stream_is_noticed(
     demo: Demo, http: httpx.AsyncClient, path: str, body: object
 ):

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from integration.edges import failure_of
 
 from ccproxy.app import Service, running
-from ccproxy.config import Config, Secret
+from ccproxy.config import DEMO_TYPES, Config, Secret
 from ccproxy.errors import ApiError, Reason
 from ccproxy.proxy import Proxy
 from ccproxy.rpc import details
@@ -241,7 +241,7 @@ async def test_list_names_what_its_caller_may_see(channel: grpc.aio.Channel):
     strangers = await stub.List(health_pb2.HealthListRequest(), metadata=STRANGER)
 
     assert set(strangers.statuses) == set(FIXED)
-    assert set(own.statuses) == {*FIXED, "provider/anthropic", "provider/openai"}
+    assert set(own.statuses) == {*FIXED, *(f"provider/{name}" for name in DEMO_TYPES)}
 
 
 async def test_watch_tells_of_the_drain_and_ends_with_the_service(channel: grpc.aio.Channel, service: Service):
