@@ -88,6 +88,7 @@ DEMO_TYPES: Mapping[str, str] = {
     "openai": "/openai/v1",
     "deepseek": "/deepseek",
     "openrouter": "/openrouter/api/v1",
+    "gemini": "/gemini",
 }
 """The types whose wire the demo upstream speaks, and the paths under which it stands in for them."""
 

@@ -48,15 +48,11 @@ class Stamp(Struct, frozen=True):
     created: int
 
 
-class Dialect(Protocol):
-    """What a module that speaks a provider's wire format offers. All of it is pure."""
+class Wire(Protocol):
+    """What a module that speaks a provider's wire format offers for answers. All of it is pure."""
 
     REQUEST_ID: str
     """The name of the header that carries the request id."""
-
-    def read(self, body: bytes) -> Prompt:
-        """The request. Raises InvalidRequestError where it is none."""
-        ...
 
     def whole(self, answer: Answer, prompt: Prompt, stamp: Stamp) -> bytes:
         """The answer as one JSON document."""
@@ -80,6 +76,22 @@ class Dialect(Protocol):
 
     def model(self, name: str) -> bytes | None:
         """One model."""
+        ...
+
+
+class Dialect(Wire, Protocol):
+    """A wire whose requests are told by their body alone."""
+
+    def read(self, body: bytes) -> Prompt:
+        """The request. Raises InvalidRequestError where it is none."""
+        ...
+
+
+class UrlDialect(Wire, Protocol):
+    """A wire whose URL tells the model, and whether the answer is a stream."""
+
+    def read(self, body: bytes, model: str, *, stream: bool) -> Prompt:
+        """The request. Raises InvalidRequestError where it is none."""
         ...
 
 

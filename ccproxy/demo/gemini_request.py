@@ -18,6 +18,7 @@ from ccproxy.demo.gemini_asked import (
     asked,
 )
 from ccproxy.demo.gemini_rules import check
+from ccproxy.demo.gemini_state import STAND_INS
 from ccproxy.demo.prompt import (
     MEDIA_TOKENS,
     MESSAGE_TOKENS,
@@ -62,7 +63,14 @@ def read(body: bytes, model: str, *, stream: bool) -> Prompt:
         tools=tools,
         choice=choice,
         schema=_schema(request),
+        recalled=_recalled(request.contents),
     )
+
+
+def _recalled(contents: tuple[Content, ...]) -> int:
+    """How much state comes back; the rules have seen that it is the demo's own."""
+    states = [part.thought_signature for content in contents for part in content.parts]
+    return sum(state not in {None, *STAND_INS} for state in states)
 
 
 def count_tokens(body: bytes) -> int:

@@ -13,9 +13,17 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from ccproxy.demo import anthropic, deepseek, directives, openai_chat, openai_responses, openrouter
+from ccproxy.demo import (
+    anthropic,
+    deepseek,
+    directives,
+    gemini,
+    openai_chat,
+    openai_responses,
+    openrouter,
+)
 from ccproxy.demo.answer import compose
-from ccproxy.demo.dialect import Dialect, Frame, Kind, Stamp, status_of, until
+from ccproxy.demo.dialect import Dialect, Frame, Kind, Stamp, UrlDialect, Wire, status_of, until
 from ccproxy.demo.prompt import InvalidRequestError, Prompt
 from ccproxy.demo.script import Script
 
@@ -26,6 +34,7 @@ ANTHROPIC = "/anthropic"
 OPENAI = "/openai/v1"
 DEEPSEEK = "/deepseek"
 OPENROUTER = "/openrouter/api/v1"
+GEMINI = "/gemini/v1beta"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,27 +50,36 @@ ANSWERED: Mapping[str, Dialect] = {
 }
 """The paths where an answer is asked for."""
 
+GENERATED: Mapping[str, tuple[UrlDialect, bool]] = {
+    f"{GEMINI}/models/{{model}}:generateContent": (gemini, False),
+    f"{GEMINI}/models/{{model}}:streamGenerateContent": (gemini, True),
+}
+"""The same where the path names the model, and tells whether the answer is a stream."""
+
 COUNTED: Mapping[str, Callable[[bytes], bytes]] = {
     f"{ANTHROPIC}/v1/messages/count_tokens": anthropic.count,
     f"{OPENAI}/responses/input_tokens": openai_responses.count,
+    f"{GEMINI}/models/{{model}}:countTokens": gemini.count,
 }
 """The paths where tokens are counted."""
 
-LISTED: Mapping[str, Dialect] = {
+LISTED: Mapping[str, Wire] = {
     f"{ANTHROPIC}/v1/models": anthropic,
     f"{OPENAI}/models": openai_chat,
     f"{DEEPSEEK}/models": deepseek,
     f"{DEEPSEEK}/v1/models": deepseek,
     f"{OPENROUTER}/models": openrouter,
+    f"{GEMINI}/models": gemini,
 }
 """The paths of lists of models."""
 
-REFUSING: Mapping[str, Dialect] = {
+REFUSING: Mapping[str, Wire] = {
     f"{DEEPSEEK}/anthropic": anthropic,
     f"{OPENROUTER}/messages": anthropic,
     OPENAI: openai_chat,
     DEEPSEEK: deepseek,
     OPENROUTER: openrouter,
+    GEMINI: gemini,
     "": anthropic,
 }
 """Who words a refusal, by the beginning of the path; the first that fits."""
@@ -132,11 +150,13 @@ class Demo:
         app.router.add_get("/", self._facts)
         for path, dialect in ANSWERED.items():
             app.router.add_post(path, self._answers(dialect))
+        for path, (url_dialect, is_stream) in GENERATED.items():
+            app.router.add_post(path, self._generates(url_dialect, is_stream=is_stream))
         for path, count in COUNTED.items():
             app.router.add_post(path, self._counts(count))
-        for path, dialect in LISTED.items():
-            app.router.add_get(path, self._models(dialect))
-            app.router.add_get(f"{path}/{{name:.+}}", self._model(dialect))
+        for path, wire in LISTED.items():
+            app.router.add_get(path, self._models(wire))
+            app.router.add_get(f"{path}/{{name:.+}}", self._model(wire))
         return app
 
     async def _facts(self, _: web.Request) -> web.Response:
@@ -146,27 +166,41 @@ class Demo:
     def _answers(self, dialect: Dialect) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             self.requests += 1
-            prompt = dialect.read(await request.read())
-            self.recalled += prompt.recalled
-            script = directives.parse(prompt.text)
-            with self._under_way(is_stream=prompt.stream):
-                return await _perform(request, dialect, prompt, script)
+            return await self._answer(request, dialect, dialect.read(await request.read()))
 
         return handler
 
-    def _models(self, dialect: Dialect) -> Handler:
+    def _generates(self, dialect: UrlDialect, *, is_stream: bool) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             self.requests += 1
-            return _json(dialect.models(request.query))
+            if is_stream and request.query.get("alt") != "sse":
+                raise InvalidRequestError("The demo streams server-sent events alone: add alt=sse to the query")
+            body = await request.read()
+            return await self._answer(
+                request, dialect, dialect.read(body, request.match_info["model"], stream=is_stream)
+            )
 
         return handler
 
-    def _model(self, dialect: Dialect) -> Handler:
+    async def _answer(self, request: web.Request, wire: Wire, prompt: Prompt) -> web.StreamResponse:
+        self.recalled += prompt.recalled
+        script = directives.parse(prompt.text)
+        with self._under_way(is_stream=prompt.stream):
+            return await _perform(request, wire, prompt, script)
+
+    def _models(self, wire: Wire) -> Handler:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            self.requests += 1
+            return _json(wire.models(request.query))
+
+        return handler
+
+    def _model(self, wire: Wire) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             self.requests += 1
             name = request.match_info["name"]
-            model = dialect.model(name)
-            return _error(dialect, 404, message=f"model: {name}") if model is None else _json(model)
+            model = wire.model(name)
+            return _error(wire, 404, message=f"model: {name}") if model is None else _json(model)
 
         return handler
 
@@ -190,7 +224,7 @@ class Demo:
             self.open_streams -= is_stream
 
 
-async def _perform(request: web.Request, dialect: Dialect, prompt: Prompt, script: Script) -> web.StreamResponse:
+async def _perform(request: web.Request, wire: Wire, prompt: Prompt, script: Script) -> web.StreamResponse:
     """Gives the answer that the script asks for."""
     stamp = _stamp()
     answer = compose(prompt, script)
@@ -198,24 +232,24 @@ async def _perform(request: web.Request, dialect: Dialect, prompt: Prompt, scrip
     if script.cut and script.cut.after is None:
         return _hang_up(request, web.Response())
     if script.error:
-        return _error(dialect, script.error.status, script.error.type, script.error.message, script.error.headers)
+        return _error(wire, script.error.status, script.error.type, script.error.message, script.error.headers)
     if prompt.stream:
-        return await _stream(request, dialect, dialect.frames(answer, prompt, stamp), script, stamp)
+        return await _stream(request, wire, wire.frames(answer, prompt, stamp), script, stamp)
     if script.fail:  # an answer in one piece has no middle
-        return _error(dialect, status_of(script.fail.type), script.fail.type, script.fail.message)
-    whole = _json(dialect.whole(answer, prompt, stamp), {dialect.REQUEST_ID: _request_id(stamp)})
+        return _error(wire, status_of(script.fail.type), script.fail.type, script.fail.message)
+    whole = _json(wire.whole(answer, prompt, stamp), {wire.REQUEST_ID: _request_id(stamp)})
     return await _half(request, whole) if script.cut else whole
 
 
 async def _stream(
-    request: web.Request, dialect: Dialect, frames: Iterable[Frame], script: Script, stamp: Stamp
+    request: web.Request, wire: Wire, frames: Iterable[Frame], script: Script, stamp: Stamp
 ) -> web.StreamResponse:
     request_id = _request_id(stamp)
-    headers = {"cache-control": "no-cache", dialect.REQUEST_ID: request_id}
+    headers = {"cache-control": "no-cache", wire.REQUEST_ID: request_id}
     response = web.StreamResponse(headers=headers)
     response.content_type, response.charset = "text/event-stream", "utf-8"
     if script.fail:
-        failure = dialect.failure(script.fail.type, script.fail.message, request_id)
+        failure = wire.failure(script.fail.type, script.fail.message, request_id)
         frames = chain(until(frames, script.fail.after), [failure])
     if script.cut and script.cut.after is not None:
         frames = until(frames, script.cut.after)
@@ -253,7 +287,7 @@ def _json(body: bytes, headers: dict[str, str] | None = None, status: int = 200)
 
 
 def _error(
-    dialect: Dialect,
+    wire: Wire,
     status: int,
     kind: str | None = None,
     message: str | None = None,
@@ -263,10 +297,10 @@ def _error(
     request_id = _request_id(_stamp())
     own = {name.lower(): value for name, value in (headers or {}).items()}
     if "json" in own.get("content-type", "json"):
-        body = dialect.error(status, kind, message, request_id)
+        body = wire.error(status, kind, message, request_id)
     else:
         body = (message or "").encode()
-    return _json(body, {dialect.REQUEST_ID: request_id, **own}, status)
+    return _json(body, {wire.REQUEST_ID: request_id, **own}, status)
 
 
 def _stamp() -> Stamp:
@@ -281,12 +315,12 @@ def _request_id(stamp: Stamp) -> str:
 @web.middleware
 async def _in_dialect(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Words every refusal as the provider would whose prefix was called."""
-    dialect = next(each for start, each in REFUSING.items() if request.path.startswith(start))
+    wire = next(each for start, each in REFUSING.items() if request.path.startswith(start))
     try:
         return await handler(request)
     except InvalidRequestError as error:
-        return _error(dialect, 400, error.kind, str(error))
+        return _error(wire, 400, error.kind, str(error))
     except web.HTTPRequestEntityTooLarge:
-        return _error(dialect, 413, message=f"Request exceeds the maximum size of {MAX_BODY} bytes")
+        return _error(wire, 413, message=f"Request exceeds the maximum size of {MAX_BODY} bytes")
     except web.HTTPException as error:
-        return _error(dialect, error.status, message=f"{request.method} {request.path}: {error.reason}")
+        return _error(wire, error.status, message=f"{request.method} {request.path}: {error.reason}")

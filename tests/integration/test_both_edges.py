@@ -19,6 +19,7 @@ MODELS = [
     "openai,gpt-5-demo",
     "deepseek,deepseek-demo-1",
     "openrouter,demo/openrouter-demo-1",
+    "gemini,gemini-3-demo",
     "deepseek,claude-demo-1",
     "openrouter,claude-demo-1",
 ]
@@ -462,8 +463,11 @@ def opened(document: Any) -> Any:
     match document:
         case {"signature": str(signature), **rest} if (found := carrier.unpack(signature)) is not None:
             data = msgspec.json.decode(found.data)
-            if isinstance(data, dict):
-                assert data.pop("encrypted_content")
+            match data:
+                case {"encrypted_content": str()}:
+                    del data["encrypted_content"]
+                case str():
+                    data = "state"
             return {**rest, "signature": [found.provider, found.model, found.kind, data]}
         case dict():
             return {name: opened(member) for name, member in document.items()}
@@ -474,8 +478,9 @@ def opened(document: Any) -> Any:
 
 
 def told(content: list[Any]) -> list[Any]:
-    """Content without the thinking that only carries state: where that stands, a stream decides by itself."""
-    return [block for block in content if block.get("thinking") != ""]
+    """Content without the state that thinking carries: a stream has it where it comes, a whole answer at once."""
+    shown = [block for block in content if block.get("thinking") != ""]
+    return [{name: member for name, member in block.items() if name != "signature"} for block in shown]
 
 
 def forged(thought: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,11 @@ def responses(text: str, **members: object) -> dict[str, object]:
     return {"model": "gpt-5-demo", "input": text, **members}
 
 
+def contents(text: str) -> dict[str, object]:
+    """Body of a Gemini request."""
+    return {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+
+
 ANSWERED = [
     ("/anthropic/v1/messages", messages),
     ("/openai/v1/chat/completions", chat),
@@ -238,6 +243,47 @@ async def test_chat_completions_answer_whole(http: httpx.AsyncClient):
 
     assert response.json()["choices"][0]["message"]["content"] == "Demo answer to: hi"
     assert response.headers["x-request-id"].startswith("req_demo_")
+
+
+GEMINI = "/gemini/v1beta/models/gemini-3-demo"
+
+
+async def test_gemini_answers_whole_and_streamed(http: httpx.AsyncClient):
+    """Its paths say the model and whether it is a stream, not its bodies."""
+    whole = await http.post(f"{GEMINI}:generateContent", json=contents("hi"))
+    stream = await http.post(f"{GEMINI}:streamGenerateContent?alt=sse", json=contents("hi"))
+
+    assert whole.json()["candidates"][0]["content"]["parts"][0]["text"] == "Demo answer to: hi"
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.text.count("data: ") > 1
+
+
+async def test_gemini_counts_and_lists(http: httpx.AsyncClient):
+    """The count is the usage to come; the list has the model that answered."""
+    counted = (await http.post(f"{GEMINI}:countTokens", json=contents("hi"))).json()
+    answer = (await http.post(f"{GEMINI}:generateContent", json=contents("hi"))).json()
+    listed = (await http.get("/gemini/v1beta/models")).json()["models"]
+
+    assert counted["totalTokens"] == answer["usageMetadata"]["promptTokenCount"]
+    assert (await http.get(GEMINI)).json() == listed[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind"),
+    [
+        ("GET", "/gemini/v1beta/models/none", 404, "NOT_FOUND"),
+        ("POST", f"{GEMINI}:generateContent", 400, "INVALID_ARGUMENT"),
+        ("POST", f"{GEMINI}:streamGenerateContent", 400, "INVALID_ARGUMENT"),
+        ("POST", f"{GEMINI}:embedContent", 405, "INVALID_ARGUMENT"),
+    ],
+)
+async def test_gemini_refuses_in_its_words(
+    http: httpx.AsyncClient, method: str, path: str, status: int, kind: str
+):
+    """A client of a provider understands nothing else."""
+    response = await http.request(method, path)
+
+    assert (response.status_code, response.json()["error"]["status"]) == (status, kind)
 
 
 @pytest.mark.parametrize("base", ["/openai/v1", "/deepseek", "/deepseek/v1", "/openrouter/api/v1"])

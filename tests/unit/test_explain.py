@@ -131,6 +131,7 @@ def test_the_demo_upstream_is_explained_like_a_provider():
         ("deepseek,claude-demo-1", "/deepseek/anthropic/v1/messages"),
         ("openrouter,demo/openrouter-demo-1", "/openrouter/api/v1/chat/completions"),
         ("openrouter,claude-demo-1", "/openrouter/api/v1/messages"),
+        ("gemini,gemini-3-demo", "/gemini/v1beta/models/gemini-3-demo:generateContent"),
     ],
 )
 def test_each_wire_of_the_demo_is_explained(model: str, url: str):
