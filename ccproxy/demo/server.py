@@ -21,6 +21,7 @@ from ccproxy.demo import (
     openai_chat,
     openai_responses,
     openrouter,
+    openrouter_messages,
 )
 from ccproxy.demo.answer import compose
 from ccproxy.demo.dialect import Dialect, Frame, Kind, Stamp, UrlDialect, Wire, status_of, until
@@ -46,7 +47,7 @@ ANSWERED: Mapping[str, Dialect] = {
     f"{DEEPSEEK}/v1/chat/completions": deepseek,
     f"{DEEPSEEK}/anthropic/v1/messages": anthropic,
     f"{OPENROUTER}/chat/completions": openrouter,
-    f"{OPENROUTER}/messages": anthropic,
+    f"{OPENROUTER}/messages": openrouter_messages,
 }
 """The paths where an answer is asked for."""
 
@@ -75,7 +76,7 @@ LISTED: Mapping[str, Wire] = {
 
 REFUSING: Mapping[str, Wire] = {
     f"{DEEPSEEK}/anthropic": anthropic,
-    f"{OPENROUTER}/messages": anthropic,
+    f"{OPENROUTER}/messages": openrouter_messages,
     OPENAI: openai_chat,
     DEEPSEEK: deepseek,
     OPENROUTER: openrouter,

@@ -325,6 +325,16 @@ async def test_every_wire_has_errors(http: httpx.AsyncClient, path: str, body: o
     assert response.json()["error"]["message"] == "slow down"
 
 
+async def test_openrouter_adds_a_done_to_anthropics_events(http: httpx.AsyncClient):
+    """Anthropic's SDKs cannot read it, so whoever relays must leave it out."""
+    ends = [
+        (await http.post(path, json=messages("hi", stream=True))).text.endswith("event: data\ndata: [DONE]\n\n")
+        for path in ("/openrouter/api/v1/messages", "/deepseek/anthropic/v1/messages")
+    ]
+
+    assert ends == [True, False]
+
+
 async def test_responses_count_tokens(http: httpx.AsyncClient):
     """OpenAI's own count, and the usage that comes of it."""
     counted = (await http.post("/openai/v1/responses/input_tokens", json=responses("hello there"))).json()
