@@ -234,6 +234,6 @@ async def test_a_conversation_goes_on_at_deepseek_without_its_thinking(
     outcome = await (edge.stream if stream else edge.create)(asked)
 
     assert outcome.failure is None
-    assert outcome.headers["x-ccproxy-dropped"] == "thinking"
+    assert outcome.headers["x-ccproxy-dropped"] == "messages.content.thinking, thinking"
     assert [document["thinking"]["type"] for _, document in upstream.seen] == ["enabled", "disabled"]
     assert upstream.seen[0][1]["messages"][1]["content"] == [call]
