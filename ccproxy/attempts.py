@@ -121,6 +121,19 @@ class Attempts:
             self.number, target, self._upstreams[target.provider], endpoint, endpoint.circuit.begin(now)
         )
 
+    def beside(self) -> Attempt | None:
+        """One more attempt while the last has nothing to say; None where there is nowhere to go, or no budget."""
+        now = self._clock()
+        offers = ((target, self._upstreams[target.provider].choose(now, self._tried)) for target in self._left)
+        target, offer = next(((t, each) for t, each in offers if not _rests(each, now)), (self._left[0], None))
+        if offer is None or self.number >= self._retry.attempts:
+            return None
+        if not self._budgets[self._left[0].provider].take(now):
+            return None
+        self.number += 1
+        self._tried.append(offer)
+        return Attempt(self.number, target, self._upstreams[target.provider], offer, offer.circuit.begin(now))
+
     def after(self, attempt: Attempt, error: ApiError) -> float:
         """Plans what follows a failed attempt.
 

@@ -12,6 +12,7 @@ from ccproxy.attempts import Attempt, Attempts
 from ccproxy.backend import Backend
 from ccproxy.call import Call
 from ccproxy.errors import ApiError, UpstreamProtocolError
+from ccproxy.hedging import Opener, race
 from ccproxy.logs import LoggedRequest
 from ccproxy.message_stream import MessageStream, broken
 from ccproxy.metrics import Measurement, Metrics
@@ -51,7 +52,7 @@ class Journey:
         self._attempt: Attempt | None = None
 
     async def first(self, stack: AsyncExitStack, answer: Callable[[AsyncExitStack, Attempt], Awaitable[T]]) -> T:
-        """What the first attempt that answers gives.
+        """What the first attempt that answers gives: `whole`, `stream` or `hedged`.
 
         Raises:
             ApiError: None answered. Its headers tell how many attempts there were.
@@ -71,7 +72,7 @@ class Journey:
     async def whole(self, stack: AsyncExitStack, attempt: Attempt) -> tuple[Answer, dict[str, str]]:
         """One attempt at a whole answer, and the headers that go with it."""
         started = self._clock()
-        exchange, response = await self._send(stack, attempt, stream=False)
+        exchange, response = await self._send(stack, attempt, self._patience, stream=False)
         body = await self._patience.wait(response.body)
         self._measurement.upstream_seconds += self._clock() - started
         try:
@@ -81,14 +82,35 @@ class Journey:
         attempt.permit.succeeded(self._clock())
         return answer, {**self._headers(attempt, exchange, response), **answer.headers}
 
-    async def stream(self, stack: AsyncExitStack, attempt: Attempt) -> MessageStream:
+    async def stream(
+        self, stack: AsyncExitStack, attempt: Attempt, patience: Patience | None = None
+    ) -> MessageStream:
         """One attempt at a streamed answer: it has begun, or the gate's time is over."""
-        exchange, response = await self._send(stack, attempt, stream=True)
+        patience = patience or self._patience
+        exchange, response = await self._send(stack, attempt, patience, stream=True)
         headers = self._headers(attempt, exchange, response)
-        stream = MessageStream(response, exchange.stream(), self._patience, headers, attempt.target.provider)
+        stream = MessageStream(response, exchange.stream(), patience, headers, attempt.target.provider)
         await stream.open()
         if stream.has_content:
             attempt.permit.content(self._clock())
+        return stream
+
+    async def hedged(self, stack: AsyncExitStack, attempt: Attempt) -> MessageStream:
+        """As `stream`; where it has not begun after `hedge_after`, beside another attempt."""
+
+        async def begin(own: AsyncExitStack, attempt: Attempt) -> tuple[Attempt, MessageStream]:
+            return attempt, await self.stream(own, attempt, self._patience.branch())
+
+        def beside() -> Opener[tuple[Attempt, MessageStream]] | None:
+            second = self._attempts.beside()
+            return None if second is None else partial(self._apart, begin, second)
+
+        hedge_after = self._backend.retry.hedge_after
+        winner, stream = await race(stack, partial(begin, attempt=attempt), beside, hedge_after)
+        if winner is not attempt:
+            log.info("request %s: %s began first", self._call.request_id, winner.endpoint.label)
+            self._close(attempt)
+            self._goes_on_with(winner)
         return stream
 
     def completed(self) -> None:
@@ -103,13 +125,31 @@ class Journey:
         error.headers.setdefault("x-ccproxy-attempts", str(self._attempts.number))
 
     def _next(self) -> Attempt:
-        attempt = self._attempt = self._attempts.next()
+        attempt = self._attempts.next()
+        self._goes_on_with(attempt)
+        return attempt
+
+    def _goes_on_with(self, attempt: Attempt) -> None:
+        self._attempt = attempt
         target = attempt.target
         self._logged.goes_to(self._head.model, target)
         self._logged.entry.attempts = attempt.number
         measurement = self._measurement
         measurement.provider, measurement.route, measurement.model = target.provider, target.route, target.model
-        return attempt
+
+    async def _apart(
+        self,
+        begin: Callable[[AsyncExitStack, Attempt], Awaitable[T]],
+        attempt: Attempt,
+        own: AsyncExitStack,
+    ) -> T:
+        """An attempt beside another: what it learns, and its end, are its own."""
+        own.callback(self._close, attempt)
+        try:
+            return await begin(own, attempt)
+        except ApiError as error:
+            attempt.permit.failed(error, self._clock())
+            raise
 
     def _after(self, attempt: Attempt, error: ApiError) -> float:
         """Seconds until the next attempt; else the error that ends the call."""
@@ -127,7 +167,7 @@ class Journey:
         attempt.permit.close(self._clock())
 
     async def _send(
-        self, stack: AsyncExitStack, attempt: Attempt, *, stream: bool
+        self, stack: AsyncExitStack, attempt: Attempt, patience: Patience, *, stream: bool
     ) -> tuple[Exchange, UpstreamResponse]:
         """Sends the attempt's request, and its recovery where the provider refuses and has one."""
         provider, transport = attempt.endpoint.provider, attempt.upstream.transport
@@ -142,7 +182,7 @@ class Journey:
             started = self._clock()
             outcome = "none"
             try:
-                response = await self._patience.wait(
+                response = await patience.wait(
                     partial(stack.enter_async_context, transport.send(exchange.request, stream=stream))
                 )
                 outcome = f"{response.status // 100}xx"
@@ -154,7 +194,7 @@ class Journey:
                 self._metrics.upstream(provider.name, outcome, self._clock() - started, retry=retry)
             if response.status == HTTPStatus.OK:
                 return exchange, response
-            body = redact_each(await self._patience.wait(response.body), exchange.request.secrets)
+            body = redact_each(await patience.wait(response.body), exchange.request.secrets)
             refusal = provider.error(response.status, response.headers, body)
             again = exchange.recover(refusal)
             if again is None:

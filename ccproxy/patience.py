@@ -24,11 +24,22 @@ class Patience:
         self._alarm: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Task[object] | None = None
         self._rung = False
+        self._branches: list[Patience] = []
+
+    def branch(self) -> "Patience":
+        """Another one, for what runs beside: with the same deadline, and interrupted together with this one."""
+        branch = Patience(self._deadline)
+        self._branches.append(branch)
+        if self._end is not None:
+            branch.interrupt(self._end)
+        return branch
 
     def close(self) -> None:
         """Takes the alarm back."""
         if self._alarm is not None:
             self._alarm.cancel()
+        for branch in self._branches:
+            branch.close()
 
     def interrupt(self, error: ApiError) -> None:
         """Ends the call's waiting with `error`: now, or when it next waits."""
@@ -36,6 +47,8 @@ class Patience:
         self._until = self._loop.time()
         self.close()
         self._ring()
+        for branch in self._branches:
+            branch.interrupt(error)
 
     async def wait(self, step: Callable[[], Awaitable[T]], until: float | None = None) -> T:
         """Awaits one step of the call.

@@ -106,7 +106,8 @@ class Proxy:
         ):
             async with AsyncExitStack() as stack:
                 journey = Journey(self._metrics, backend, call, patience, measurement, logged)
-                stream = await journey.first(stack, journey.stream)
+                hedges = bool(backend.retry.hedge_after)
+                stream = await journey.first(stack, journey.hedged if hedges else journey.stream)
                 measurement.first_event()
                 logged.first_event()
                 try:

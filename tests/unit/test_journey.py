@@ -11,7 +11,7 @@ from ccproxy import attempts
 from ccproxy.backend import Backend
 from ccproxy.call import Call
 from ccproxy.circuit import Circuit, State
-from ccproxy.config import Config, FallbackConfig, ProviderConfig, RetryConfig, RouteConfig
+from ccproxy.config import Config, Duration, FallbackConfig, ProviderConfig, RetryConfig, RouteConfig
 from ccproxy.errors import ApiError, Reason
 from ccproxy.logs import Entry
 from ccproxy.metrics import Metrics
@@ -244,3 +244,69 @@ async def test_an_unusable_whole_answer_may_have_been_billed():
 
     assert caught.value.reason is Reason.UPSTREAM_INVALID_RESPONSE
     assert reply.headers["x-ccproxy-provider"] == "openai"
+
+
+HEDGING = RetryConfig(hedge_after=Duration(0.02))
+
+
+async def test_a_stream_that_does_not_begin_is_hedged_where_the_operator_wants_that():
+    """The fallback begins first and answers; the first is closed, and nothing is held against it."""
+    bench = Bench(answer(5.0, START, BLOCK, END), then=(answer(CHUNKS),), retry=HEDGING)
+    headers, frames = await collected(bench)
+
+    assert b"From the other." in frames
+    assert (headers["x-ccproxy-provider"], headers["x-ccproxy-attempts"]) == ("openai", "2")
+    assert (bench.entries[0].provider, bench.entries[0].attempts) == ("openai", 2)
+    assert (bench.first.open, bench.second.open) == (0, 0)
+    assert (bench.circuit().state, bench.circuit().used, bench.circuit().running) == (State.CLOSED, False, 0)
+    assert bench.circuit("openai").used
+
+
+async def test_one_that_begins_in_time_is_not_hedged():
+    """A second attempt is a second bill."""
+    bench = Bench(answer(START, BLOCK, END), then=(answer(CHUNKS),), retry=HEDGING)
+    _, frames = await collected(bench)
+
+    assert frames == START + BLOCK + END
+    assert bench.second.requests == []
+
+
+async def test_hedging_keeps_to_the_budget():
+    """A provider that is slow for everybody must not be asked twice by everybody."""
+    retry = RetryConfig(hedge_after=Duration(0.005), budget_percent=0)
+    bench = Bench(
+        *(answer(0.03, START, BLOCK, END) for _ in range(14)),
+        then=[answer(CHUNKS) for _ in range(14)],
+        retry=retry,
+    )
+    for _ in range(14):
+        await collected(bench)
+
+    assert 10 <= len(bench.second.requests) <= 12
+
+
+async def test_a_failure_of_both_is_the_firsts():
+    """With the attempts that there were."""
+    slow = answer(0.05, unreachable(replay="never"))
+    bench = Bench(slow, then=(unreachable("openai", replay="never"),), retry=HEDGING)
+    with pytest.raises(ApiError) as caught:
+        await collected(bench)
+
+    assert caught.value.provider == "anthropic"
+    assert caught.value.headers["x-ccproxy-attempts"] == "2"
+    assert (bench.first.open, bench.circuit().running, bench.circuit("openai").running) == (0, 0, 0)
+
+
+async def test_the_end_of_the_service_ends_both():
+    """Also while neither has begun."""
+    bench = Bench(answer(5.0), then=(answer(5.0),), retry=HEDGING)
+    running = asyncio.ensure_future(collected(bench))
+    await asyncio.sleep(0.1)
+    both = (bench.first.open, bench.second.open)
+    bench.proxy.interrupt(ApiError(Reason.SHUTTING_DOWN, "ending"))
+    with pytest.raises(ApiError) as caught:
+        await running
+
+    assert both == (1, 1)
+    assert caught.value.reason is Reason.SHUTTING_DOWN
+    assert (bench.first.open, bench.second.open) == (0, 0)
