@@ -22,7 +22,7 @@ from msgspec import structs
 from ccproxy import __version__, logs
 from ccproxy.access import Access
 from ccproxy.backend import Backend
-from ccproxy.config import Config, Loaded, RouteConfig, demo_providers
+from ccproxy.config import Config, Loaded, RetryConfig, RouteConfig, demo_providers
 from ccproxy.connections import Connections, close
 from ccproxy.demo import Demo
 from ccproxy.gateway import Gateway
@@ -285,9 +285,14 @@ async def serve(
 
 
 def with_demo(config: Config, demo: Demo) -> Config:
-    """The configuration with the demo upstream in the place of every provider."""
+    """The configuration with the demo upstream in the place of every provider.
+
+    It fails where it is told to, so that callers can be tried: they see each failure, if the operator says nothing
+    else about `retry`.
+    """
     routes = {DEFAULT_ROUTE: RouteConfig("anthropic")}
-    return structs.replace(config, providers=demo_providers(demo.url), routes=routes)
+    retry = RetryConfig(attempts=1, open_after=0) if config.retry == RetryConfig() else config.retry
+    return structs.replace(config, providers=demo_providers(demo.url), routes=routes, retry=retry)
 
 
 def _reloading(service: Service, loaded: Loaded, load: Load) -> asyncio.Task[None]:

@@ -43,6 +43,10 @@ class State(IntEnum):
 class Circuit:
     """What is known of one way to a provider.
 
+    Args:
+        open_after: How many failures in a row open it; 0 for a circuit that nothing opens.
+        jitter: 0 to 1.
+
     Attributes:
         state: Whether calls go there.
         reason: Of its last opening, or of its credential's refusal: a value of `errors.Reason`. Empty at first.
@@ -52,7 +56,7 @@ class Circuit:
         called_at: When the last one went there.
     """
 
-    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(self, open_after: int = FAILURES_IN_A_ROW, jitter: Callable[[], float] = random.random) -> None:
         self.state = State.CLOSED
         self.reason = ""
         self.refused = False
@@ -62,7 +66,8 @@ class Circuit:
         self._on_change: Callable[[], None] | None = None
         self._jitter = jitter
         self._in_a_row = 0
-        self._limit = FAILURES_IN_A_ROW
+        self._open_after = open_after
+        self._limit = open_after
         self._slots: deque[list[float]] = deque(maxlen=WINDOW_SLOTS)  # [number, answers, failures]
         self._until = 0.0
         self._open_seconds = 0.0
@@ -105,7 +110,7 @@ class Circuit:
     def heard(self) -> None:
         """It answered, and accepted the credential."""
         self._in_a_row = 0
-        self._limit = FAILURES_IN_A_ROW
+        self._limit = self._open_after
         self._accept()
 
     def accepted(self, now: float) -> None:
@@ -130,7 +135,9 @@ class Circuit:
         self.used = True
         self._slots[-1][2] += 1
         self._in_a_row += 1
-        if self.state is not State.OPEN and (self._in_a_row >= self._limit or self._rate(slot) or self._probing):
+        if not self._open_after or self.state is State.OPEN:
+            return
+        if self._in_a_row >= self._limit or self._rate(slot) or self._probing:
             self._open(now, reason)
 
     def rest(self, now: float, seconds: float | None) -> None:

@@ -35,7 +35,8 @@ class Connections:
             OSError: One cannot be opened. Then everything is as before.
         """
         opened: dict[str, _Opened] = {}
-        way = (config.proxy_url, config.no_proxy, config.ca_file, config.performance.request_timeout)
+        open_after = config.retry.open_after
+        way = (config.proxy_url, config.no_proxy, config.ca_file, config.performance.request_timeout, open_after)
         async with AsyncExitStack() as stack:
             for provider in config.active:
                 wanted = (provider, *way)
@@ -43,7 +44,7 @@ class Connections:
                 if known is None or known.wanted != wanted:
                     transport = await stack.enter_async_context(_transport(provider, config))
                     first, *others = _providers(provider)
-                    known = _Opened(wanted, transport, Upstream(first, transport, others))
+                    known = _Opened(wanted, transport, Upstream(first, transport, others, open_after))
                 opened[provider.name] = known
             stack.pop_all()
         kept = {id(each.transport) for each in opened.values()}

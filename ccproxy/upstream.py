@@ -22,7 +22,7 @@ from aiohttp.client_proto import ResponseHandler
 from msgspec import Struct
 from yarl import URL
 
-from ccproxy.circuit import Circuit
+from ccproxy.circuit import FAILURES_IN_A_ROW, Circuit
 from ccproxy.config import Secret, is_loopback
 from ccproxy.errors import ApiError, Reason, Replay
 from ccproxy.provider import Provider, UpstreamRequest
@@ -116,14 +116,21 @@ class Upstream:
         provider: Its first way.
         transport: The connections.
         others: Its other addresses and keys.
+        open_after: How many failures in a row open the circuit of a way; 0 for none.
     """
 
-    def __init__(self, provider: Provider, transport: Transport, others: Sequence[Provider] = ()) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        transport: Transport,
+        others: Sequence[Provider] = (),
+        open_after: int = FAILURES_IN_A_ROW,
+    ) -> None:
         self.provider = provider
         self.transport = transport
         several = bool(others)
         self.endpoints = tuple(
-            Endpoint(f"{each.name}#{number}" if several else each.name, each, Circuit())
+            Endpoint(f"{each.name}#{number}" if several else each.name, each, Circuit(open_after))
             for number, each in enumerate((provider, *others), 1)
         )
 

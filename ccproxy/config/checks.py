@@ -38,6 +38,7 @@ LIMITS: Mapping[str, Limit] = {
     "$.long_context_threshold": Limit(1),
     "$.retry.attempts": Limit(1, 10),
     "$.retry.budget_percent": Limit(0, 100),
+    "$.retry.open_after": Limit(0, 1000),
     "$.retry.hedge_after": Limit(0, 600, "seconds"),
     # Beyond a day it was meant in another unit: the ancestor's numbers were nanoseconds.
     "$.probe_interval": Limit(0, 86_400, "seconds"),

@@ -234,12 +234,16 @@ class RetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
         hedge_after: When a stream has not begun after this time, a second attempt is made beside the first, over
             another address or key or at a fallback, and the one that begins first answers. The other is cancelled,
             and may have been billed. 0 never does that.
+        open_after: After how many failures in a row a provider, or one address or key of it, is left alone for a
+            while: its circuit opens. It also does where half of twenty answers within thirty seconds are failures.
+            0 never does that.
     """
 
     attempts: int = 3
     budget_percent: int = 20
     uncertain: bool = False
     hedge_after: Duration = Duration(0)
+    open_after: int = 5
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from integration.edges import Edge, GrpcEdge, HttpEdge, Outcome
 
 from ccproxy import carrier
 from ccproxy.app import Service, running
-from ccproxy.config import Config, RetryConfig
+from ccproxy.config import Config
 
 MODELS = [
     "claude-demo-1",
@@ -32,8 +32,7 @@ THINKING = [model for model in MODELS if model != "openai,gpt-demo-1"]
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     """A running service, with the demo upstream."""
-    config = Config(port=0, grpc_port=0, demo=True, retry=RetryConfig(attempts=1))  # failures shall be seen
-    async with running(config, {}) as service:
+    async with running(Config(port=0, grpc_port=0, demo=True), {}) as service:
         yield service
 
 

@@ -208,6 +208,16 @@ def test_an_old_opening_is_forgotten():
     assert bench.circuit.wait(bench.now) == OPEN_SECONDS
 
 
+def test_one_that_nothing_opens_still_knows():
+    """The operator switched it off; a refused credential is told all the same."""
+    bench = Bench()
+    bench.circuit = Circuit(open_after=0)
+    bench.fail(times=100)
+    bench.fail(ApiError(Reason.UPSTREAM_AUTHENTICATION_FAILED, "refused").by("openai"))
+
+    assert (bench.circuit.state, bench.circuit.refused) == (State.CLOSED, True)
+
+
 def test_the_open_time_is_jittered():
     """Replicas that fell out together must not come back in step."""
     spread = set()
