@@ -1,33 +1,33 @@
 """The way to a provider: one `aiohttp.ClientSession` per provider, for the life of the process.
 
-`Transport.send` is the seam that tests replace. What aiohttp raises is mapped here, by class and never by
-`.status`: a provider's garbage must not read as the caller's bad request.
+`Transport.send` is the seam that tests replace; `client_failures` says what aiohttp's exceptions mean.
 
 The way may lead through an HTTP proxy of the operator's network: `https` providers by CONNECT, so that the proxy
 sees a host name and nothing else; `http` ones in absolute form.
 """
 
 import asyncio
-import errno
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol, Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from msgspec import Struct
 from yarl import URL
 
 from ccproxy.circuit import FAILURES_IN_A_ROW, Circuit
+from ccproxy.client_failures import CONNECT_SECONDS, PROXY_CREDENTIALS, failure
 from ccproxy.config import Secret, is_loopback
-from ccproxy.errors import ApiError, Reason, Replay
+from ccproxy.errors import ApiError, Reason
 from ccproxy.provider import Provider, UpstreamRequest
 
-CONNECT_SECONDS = 10.0  # the name, a proxy, TCP and TLS; the answer itself may take minutes
 SILENCE_SECONDS = 300.0  # between two reads of a stream; Claude Code gives up at the same point
 FIRST_BYTE_SECONDS = 600.0  # of a whole answer: the SDK's own default
 READ_BYTES = 64 << 10  # held per stopped reader; aiohttp's default holds four times as much
@@ -36,7 +36,7 @@ MAX_ERROR_BYTES = 1 << 20
 STREAM_TIMEOUT = aiohttp.ClientTimeout(
     total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
 )
-PROXY_CREDENTIALS = "the outbound proxy asks for a user and password, or refuses those of proxy_url"
+_CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 DRAIN_SECONDS = 0.05  # to take the end of a finished stream, so that its connection can serve again
 
 
@@ -174,9 +174,8 @@ class HttpTransport:
         self._is_new: ContextVar[bool] = ContextVar("is_new")
 
     async def __aenter__(self) -> Self:
-        # limit=0: aiohttp would queue the 101st stream in silence
         self._session = aiohttp.ClientSession(
-            connector=_Connector(self._is_new, limit=0, ssl=self._trust),
+            connector=_Connector(self._is_new, ssl=self._trust),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=READ_BYTES,
             auto_decompress=True,
@@ -198,10 +197,10 @@ class HttpTransport:
         proxy = self._proxy
         if proxy is not None and goes_direct(url.host or "", self._no_proxy):
             proxy = None
-        self._is_new.set(False)
         tunnelled = url.scheme == "https"  # then the proxy has a request of its own, and its headers go there
-        try:
-            response = await self._session.request(
+        response = await self._connected(
+            partial(
+                self._session.request,
                 request.method,
                 url,
                 headers=request.headers if proxy is None or tunnelled else {**request.headers, **proxy.headers},
@@ -211,26 +210,51 @@ class HttpTransport:
                 proxy=proxy.url if proxy else None,
                 proxy_headers=proxy.headers if proxy and tunnelled else None,
             )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise failure(error, self._provider, reused=not self._is_new.get()) from error
+        )
         try:
             if proxy and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
                 # The proxy's word, not the provider's.
                 raise ApiError(Reason.UPSTREAM_UNREACHABLE, f"provider {self._provider}: {PROXY_CREDENTIALS}").by(
                     self._provider
                 )
-            yield HttpResponse(response, self._provider)
+            yield HttpResponse(response, self._provider, credentials(request.headers))
             await _drain(response)
         finally:
             response.close()  # back to the pool where the body was read to its end, else closed
 
+    async def _connected(self, send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:
+        """Sends; once more where a connection that had served before was closed in the meantime.
+
+        That is no failure of the provider's: it may close an idle connection at any time, also at the moment at
+        which we use it. aiohttp does the same for a GET.
+        """
+        for last in (False, False, True):
+            self._is_new.set(False)
+            try:
+                return await send()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                reused = not self._is_new.get()
+                if last or not reused or not isinstance(error, _CLOSED):
+                    raise failure(error, self._provider, reused=reused) from error
+        raise AssertionError("the last round returns or raises")
+
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells the task that asks whether it got a new connection."""
+    """Tells the task that asks whether it got a new connection, and gives no old one that is not clean."""
 
-    def __init__(self, is_new: ContextVar[bool], *, limit: int, ssl: ssl.SSLContext | bool) -> None:
-        super().__init__(limit=limit, ssl=ssl)
+    def __init__(self, is_new: ContextVar[bool], *, ssl: ssl.SSLContext | bool) -> None:
+        # limit=0: aiohttp would queue the 101st stream in silence
+        super().__init__(limit=0, ssl=ssl)
         self._is_new = is_new
+
+    async def _get(
+        self, key: aiohttp.client_reqrep.ConnectionKey, traces: "list[aiohttp.tracing.Trace]"
+    ) -> Connection | None:
+        while connection := await super()._get(key, traces):
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()  # bytes came that nobody asked for: the next caller would take them for its answer
+        return None
 
     async def _create_connection(
         self,
@@ -245,11 +269,13 @@ class _Connector(aiohttp.TCPConnector):
 class HttpResponse:
     """aiohttp's response, with its failures mapped."""
 
-    def __init__(self, response: aiohttp.ClientResponse, provider: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, provider: str, secrets: Sequence[str] = ()) -> None:
         self._response = response
         self._provider = provider
         self.status = response.status
-        self.headers = {k.lower(): v for k, v in response.headers.items()}
+        self.headers = {
+            k.lower(): v for k, v in response.headers.items() if not any(secret in v for secret in secrets)
+        }
 
     async def read(self) -> bytes:
         """The next bytes; see `UpstreamResponse.read`."""
@@ -276,6 +302,15 @@ class HttpResponse:
                     Reason.UPSTREAM_INVALID_RESPONSE, f"provider {self._provider} sent more than {limit} bytes"
                 ).by(self._provider, self.status)
         return b"".join(chunks)
+
+
+_CREDENTIALS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
+
+
+def credentials(headers: Mapping[str, str]) -> list[str]:
+    """What a request shows to be let in: an answer's header that quotes it is passed on to nobody."""
+    shown = (value.removeprefix("Bearer ") for name, value in headers.items() if name in _CREDENTIALS)
+    return [value for value in shown if value]
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
@@ -355,52 +390,3 @@ def _trust(ca_file: str) -> ssl.SSLContext:
     except OSError as error:
         raise OSError(error.errno, f"ca_file: {ca_file}: {error.strerror}") from error
     return context
-
-
-def _of_the_proxy(error: aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError) -> str:
-    match error:
-        case aiohttp.ClientHttpProxyError(status=HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
-            return PROXY_CREDENTIALS
-        case aiohttp.ClientHttpProxyError():
-            return "the outbound proxy did not connect"
-        case _:
-            return "the outbound proxy cannot be reached"
-
-
-_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-
-
-def failure(error: Exception, provider: str, *, reused: bool = False) -> ApiError:
-    """What an exception of the client means. The text never holds a URL, a header or bytes of the answer.
-
-    Args:
-        error: What was raised.
-        provider: Whose connection it was.
-        reused: Whether a connection that had served before broke before any answer: then the provider most
-            probably closed it for being idle, and another try is as good as the first.
-    """
-    if isinstance(error, OSError) and error.errno in _OUT_OF_FILES:
-        message = "CCProxy has no file descriptor left for a connection"
-        return ApiError(Reason.OVERLOADED, message, status=503, retry_after=1)  # ours, not the provider's
-    replay: Replay | None = None
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            reason, what = Reason.UPSTREAM_UNREACHABLE, f"no connection within {CONNECT_SECONDS:g} s"
-        case TimeoutError():  # also aiohttp.SocketTimeoutError
-            reason, what = Reason.TIMEOUT, "no answer in time"
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            reason, what = Reason.UPSTREAM_UNREACHABLE, _of_the_proxy(error)
-        case aiohttp.ClientSSLError():
-            reason, what, replay = Reason.UPSTREAM_UNREACHABLE, "TLS verification failed", "never"
-        case aiohttp.ClientConnectorDNSError():
-            reason, what = Reason.UPSTREAM_UNREACHABLE, "its name cannot be resolved"
-        case aiohttp.ClientConnectorError():
-            reason, what = Reason.UPSTREAM_UNREACHABLE, "the connection was refused"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
-            reason, what = Reason.UPSTREAM_UNREACHABLE, "the connection broke"
-            replay = "safe" if reused else "uncertain"
-        case aiohttp.ClientPayloadError():
-            reason, what, replay = Reason.UPSTREAM_UNREACHABLE, "the answer was cut off", "uncertain"
-        case _:
-            reason, what = Reason.UPSTREAM_INVALID_RESPONSE, "the answer is not HTTP as documented"
-    return ApiError(reason, f"provider {provider}: {what}", replay=replay).by(provider)
