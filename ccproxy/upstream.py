@@ -26,6 +26,7 @@ from ccproxy.circuit import FAILURES_IN_A_ROW, Circuit
 from ccproxy.client_failures import CONNECT_SECONDS, PROXY_CREDENTIALS, failure
 from ccproxy.config import Secret, is_loopback
 from ccproxy.errors import ApiError, Reason
+from ccproxy.names import Names
 from ccproxy.provider import Provider, UpstreamRequest
 
 SILENCE_SECONDS = 300.0  # between two reads of a stream; Claude Code gives up at the same point
@@ -244,7 +245,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, is_new: ContextVar[bool], *, ssl: ssl.SSLContext | bool) -> None:
         # limit=0: aiohttp would queue the 101st stream in silence
-        super().__init__(limit=0, ssl=ssl)
+        super().__init__(limit=0, ssl=ssl, resolver=Names())
         self._is_new = is_new
 
     async def _get(
