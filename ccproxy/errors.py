@@ -79,7 +79,9 @@ RULES: Mapping[Reason, Rule] = {
     Reason.UPSTREAM_UNREACHABLE: Rule(
         "api_error", 502, "UNAVAILABLE", retry=True, circuit="counts", replay="safe"
     ),
-    Reason.UPSTREAM_INVALID_RESPONSE: Rule("api_error", 502, "INTERNAL", retry=True, circuit="counts"),
+    Reason.UPSTREAM_INVALID_RESPONSE: Rule(
+        "api_error", 502, "INTERNAL", retry=True, circuit="counts", replay="uncertain"
+    ),
     Reason.OVERLOADED: Rule("overloaded_error", 529, "UNAVAILABLE", retry=True, circuit="counts", replay="safe"),
     Reason.SHUTTING_DOWN: Rule("overloaded_error", 503, "UNAVAILABLE", retry=True, circuit=""),
     Reason.TIMEOUT: Rule(

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ccproxy.attempts import Attempt, Attempts
 from ccproxy.backend import Backend
 from ccproxy.call import Call
-from ccproxy.errors import ApiError, UpstreamProtocolError
+from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.hedging import Opener, race
 from ccproxy.logs import LoggedRequest
 from ccproxy.message_stream import MessageStream, broken
@@ -72,13 +72,17 @@ class Journey:
     async def whole(self, stack: AsyncExitStack, attempt: Attempt) -> tuple[Answer, dict[str, str]]:
         """One attempt at a whole answer, and the headers that go with it."""
         started = self._clock()
-        exchange, response = await self._send(stack, attempt, self._patience, stream=False)
-        body = await self._patience.wait(response.body)
+        try:
+            exchange, response = await self._send(stack, attempt, self._patience, stream=False)
+            body = await self._patience.wait(response.body)
+        except ApiError as error:
+            self._blame(error, attempt)
+            raise
         self._measurement.upstream_seconds += self._clock() - started
         try:
             answer = exchange.answer(body)
         except UpstreamProtocolError as error:
-            raise broken(error, "uncertain").by(attempt.target.provider, response.status) from error
+            raise broken(error).by(attempt.target.provider, response.status) from error
         attempt.permit.succeeded(self._clock())
         return answer, {**self._headers(attempt, exchange, response), **answer.headers}
 
@@ -162,6 +166,13 @@ class Journey:
             "request %s: %s failed (%s); trying again", self._call.request_id, attempt.endpoint.label, error.reason
         )
         return pause
+
+    def _blame(self, error: ApiError, attempt: Attempt) -> None:
+        """Our own time for a whole answer is the provider's failure; the caller's deadline says nothing of it."""
+        asked = self._call.deadline
+        if error.reason is Reason.TIMEOUT and error.provider is None and (asked is None or self._clock() < asked):
+            error.by(attempt.target.provider)
+            error.replay = "never"  # there is no time left for another
 
     def _close(self, attempt: Attempt) -> None:
         attempt.permit.close(self._clock())

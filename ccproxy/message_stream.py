@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from ccproxy.errors import ApiError, Reason, Replay, UpstreamProtocolError
+from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.messages import PING, Usage
 from ccproxy.patience import Patience
 from ccproxy.provider import Stream
@@ -126,8 +126,6 @@ class MessageStream:
         return None
 
 
-def broken(error: UpstreamProtocolError, replay: Replay = "never") -> ApiError:
+def broken(error: UpstreamProtocolError) -> ApiError:
     """What breaks the provider's protocol, as the caller sees it."""
-    return ApiError(
-        Reason.UPSTREAM_INVALID_RESPONSE, f"The provider's answer cannot be used: {error}", replay=replay
-    )
+    return ApiError(Reason.UPSTREAM_INVALID_RESPONSE, f"The provider's answer cannot be used: {error}")

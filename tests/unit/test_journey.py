@@ -310,3 +310,23 @@ async def test_the_end_of_the_service_ends_both():
     assert both == (1, 1)
     assert caught.value.reason is Reason.SHUTTING_DOWN
     assert (bench.first.open, bench.second.open) == (0, 0)
+
+
+async def test_our_own_time_for_a_whole_answer_is_the_providers_failure():
+    """However it was wasted: it had ten minutes. No fallback follows, for there is no time left."""
+    bench = Bench(answer(5.0, WHOLE), then=(answer(CHAT),), retry=RetryConfig(uncertain=True))
+    bench.backend.whole_seconds = 0.02
+    with pytest.raises(ApiError) as caught:
+        await bench.proxy.create_message(call())
+
+    assert (caught.value.reason, caught.value.provider) == (Reason.TIMEOUT, "anthropic")
+    assert bench.circuit()._in_a_row == 1
+    assert bench.second.requests == []
+
+
+async def test_a_stream_that_cannot_be_read_goes_where_a_whole_answer_would():
+    """Before its content, to a fallback, where the operator accepts that it may have been billed."""
+    bench = Bench(answer(b"<html>"), then=(answer(CHUNKS),), retry=RetryConfig(uncertain=True))
+    headers, _ = await collected(bench)
+
+    assert headers["x-ccproxy-provider"] == "openai"
