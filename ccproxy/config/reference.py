@@ -24,10 +24,12 @@ from ccproxy.config.types import (
     PROVIDER_TYPES,
     Config,
     Duration,
+    EndpointConfig,
     FallbackConfig,
     KeyConfig,
     PerformanceConfig,
     ProviderConfig,
+    RetryConfig,
     RouteConfig,
     Secret,
     Size,
@@ -39,9 +41,11 @@ COMMAND = "python -m ccproxy.config.reference"
 SECTIONS: Mapping[str, tuple[type[Struct], str]] = {
     "The file": (Config, "$"),
     "`providers`": (ProviderConfig, "$.providers[]"),
+    "`endpoints` of a provider": (EndpointConfig, "$.providers[].endpoints[]"),
     "`routes`": (RouteConfig, "$.routes.*"),
     "`fallbacks` of a route": (FallbackConfig, "$.routes.*.fallbacks[]"),
     "`keys`": (KeyConfig, "$.keys[]"),
+    "`retry`": (RetryConfig, "$.retry"),
     "`performance`": (PerformanceConfig, "$.performance"),
 }
 

@@ -230,7 +230,7 @@ class RetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
         attempts: The most there are for one call, the first included; 1 for no others.
         budget_percent: How many further attempts there may be for a hundred calls at a provider; and one a second.
         uncertain: Whether a fallback is tried also where the failed attempt may have been billed: no answer in
-            time, a connection that broke, a server's own error.
+            time, a connection that broke, an answer that cannot be used, a server's own error.
         hedge_after: When a stream has not begun after this time, a second attempt is made beside the first, over
             another address or key or at a fallback, and the one that begins first answers. The other is cancelled,
             and may have been billed. 0 never does that.

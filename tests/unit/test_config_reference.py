@@ -139,3 +139,10 @@ def test_the_schema_takes_what_the_program_takes(document: Any):
 def test_the_schema_refuses_what_the_program_refuses(document: Any):
     """While it is written, not when it is started."""
     assert refused(document, SCHEMA)
+
+
+def test_the_schema_leads_nowhere_that_is_not_in_it():
+    """An editor refuses the whole schema for one reference without an end."""
+    wanted = set(re.findall(rb'"#/\$defs/(\w+)"', reference.schema()))
+
+    assert wanted == {name.encode() for name in SCHEMA["$defs"]}
