@@ -36,6 +36,7 @@ imports: .venv/developed
 drift: .venv/developed
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m ccproxy.config.reference --check
+	PYTHONPATH=tests $(BIN)/python -m faults.document --check
 
 buf: ## Lint the schema; skipped where buf is not installed (make tools)
 	@if [ -x $(TOOLS)/node_modules/.bin/buf ]; then \
@@ -50,8 +51,9 @@ fix: .venv/developed ## Mend what can be mended by itself: format, imports, simp
 proto: .venv/developed ## Write generated/ anew from proto/
 	$(BIN)/python proto/generate.py
 
-reference: .venv/developed ## Write the configuration's reference page and JSON Schema anew
+reference: .venv/developed ## Write the pages that follow from tables: the configuration's reference, the faults
 	$(BIN)/python -m ccproxy.config.reference
+	PYTHONPATH=tests $(BIN)/python -m faults.document
 
 compatibility: .venv/developed ## Write docs/compatibility.md anew from what its tests see
 	$(BIN)/python -m tests.compatibility
