@@ -1,4 +1,7 @@
-"""An answer in the order in which it is streamed, for the dialects that have chunks."""
+"""An answer in the order in which it is streamed, for the dialects of Chat Completions.
+
+A message there has one reasoning, one text, and calls; every recorded stream brings them in this order.
+"""
 
 from collections.abc import Iterator
 
@@ -43,13 +46,15 @@ class ArgumentsPiece(Struct, frozen=True):
     text: str
 
 
+_ORDER = (Think, Text, Call)
+
 Step = TextPiece | ThoughtPiece | ThoughtEnd | CallStart | ArgumentsPiece
 
 
 def steps(answer: Answer) -> Iterator[Step]:
     """All steps but the end. Calls and thoughts are numbered from 0, each on their own."""
     calls = thoughts = 0
-    for part in answer.parts:
+    for part in sorted(answer.parts, key=lambda part: _ORDER.index(type(part))):
         match part:
             case Text():
                 yield from map(TextPiece, tokens.split(part.text))

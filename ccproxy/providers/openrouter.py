@@ -4,7 +4,8 @@ Sources: the OpenAPI document of OpenRouterTeam/typescript-sdk (2026-08-22), htt
 streaming, reasoning tokens; read 2026-11-22), recorded answers.
 
 Reasoning comes twice, as a text and as `reasoning_details`. The details hold what the provider behind must have
-back (signatures, encrypted state) and go back as they came, in the same order, on the message they belong to.
+back (signatures, encrypted state) and go back as they came, in the same order, on the message they belong to. A
+stream brings their members piece by piece, so these are sorted: the same reasoning gives the same bytes.
 """
 
 import re
@@ -111,7 +112,7 @@ class Thoughts:
         """See `dialect.Thoughts`."""
         if not self._details:
             return ""
-        details = msgspec.json.encode([detail.whole for detail in self._details])
+        details = msgspec.json.encode([detail.whole for detail in self._details], order="sorted")
         self._details.clear()
         return pack(Carried(PROVIDER, self._model, KIND, Raw(details)))
 

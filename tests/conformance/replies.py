@@ -6,6 +6,7 @@ where every one of them ends up.
 
 import base64
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -92,10 +93,19 @@ def content_of(exchange: Exchange, reply: Reply, *, streamed: bool) -> list[Json
     stream = exchange.stream()
     stream.feed(reply.stream)
     stream.close()
-    content = blocks(events(stream.take()))
-    return [
-        {**b, "input": msgspec.json.decode(b["input"] or "{}")} if b["type"] == "tool_use" else b for b in content
-    ]
+    return kept(blocks(events(stream.take())))
+
+
+def kept(content: list[Json]) -> list[Json]:
+    """Blocks as a client keeps them, with all state; half a call is none: a stream cannot take it back."""
+    found: list[Json] = []
+    for block in content:
+        if not isinstance(block.get("input"), str):
+            found.append(block)
+            continue
+        with suppress(msgspec.DecodeError):
+            found.append({**block, "input": msgspec.json.decode(block["input"] or "{}")})
+    return found
 
 
 def _anthropic_frames(content: list[Json], stop: str, usage: Json) -> bytes:
@@ -294,7 +304,9 @@ def _gemini(kind: Kind, number: int, *, third: bool = True) -> Reply:
     ]
     candidate = {"content": {"role": "model", "parts": parts}, "index": 0, "finishReason": "STOP"}
     whole = msgspec.json.encode({"candidates": [candidate], "usageMetadata": usage, "responseId": f"r{number}"})
-    back = [part for part in parts if not part.get("thought")]
+    back = [part for part in parts if part.get("text") != "" and not part.get("thought")]
+    if len(back) < len(parts) - 1:  # the state on an empty part is the text's, and goes back on it
+        back = [{**part, **signed} for part in back]
     unsigned = next((part for part in back if "functionCall" in part), {})
     if third and unsigned and not kind.thought:
         back = [{**part, "thoughtSignature": STAND_IN} if part is unsigned else part for part in back]

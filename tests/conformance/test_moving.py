@@ -119,14 +119,27 @@ def shares(maker: Wire, wire: Wire) -> bool:
 
 
 def is_summed_up(leg: Leg) -> bool:
-    """Whether thinking is Gemini's summary alone: its state belongs to a later part, and only that goes back."""
-    return leg.kind.text and (leg.wire is GEMINI_2 or (leg.wire is GEMINI and leg.kind.calls > 0))
+    """Whether thinking is Gemini's summary alone: the state is of a later part, and only that goes back."""
+    return leg.kind.text and leg.wire in {GEMINI, GEMINI_2}
 
 
 by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 whole_and_streamed = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 from_each = pytest.mark.parametrize("origin", ALL, ids=named)
 to_each = pytest.mark.parametrize("target", ALL, ids=named)
+
+
+@from_each
+@by_kind
+@pytest.mark.parametrize("thinking", THINKING, ids=["shown", "omitted", "unsaid"])
+def test_a_stream_leaves_what_a_whole_answer_leaves(origin: Wire, kind: Kind, thinking: Json | None):
+    """Block for block with all state: later turns must not depend on how an earlier one came."""
+    conversation = Conversation(thinking)
+    exchanges = [conversation.ask(origin, streamed=streamed) for streamed in (False, True)]
+    reply = MADE_BY[origin.name](kind, 1)
+    whole, streamed = [content_of(e, reply, streamed=s) for e, s in zip(exchanges, (False, True), strict=True)]
+
+    assert streamed == whole
 
 
 @from_each

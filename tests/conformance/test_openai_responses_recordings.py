@@ -13,6 +13,7 @@ import httpx2
 import msgspec
 from anthropic.types import MessageParam
 from conformance.recordings import Recording, each, recordings
+from conformance.replies import kept
 from unit.chat import blocks, events
 from unit.responses import exchange, provider
 
@@ -53,22 +54,6 @@ def last(recording: Recording) -> dict[str, Any] | None:
     """The whole answer that a stream ends with; None where it fails."""
     ends = [d for d in documents(recording) if d["type"] in {"response.completed", "response.incomplete"}]
     return ends[-1]["response"] if ends else None
-
-
-def summary(content: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """Content by kind and in order; half a call is none."""
-    found: list[tuple[Any, ...]] = []
-    for block in content:
-        if block["type"] != "tool_use":
-            found.append((block["type"], block.get("thinking", block.get("text")), block.get("signature")))
-            continue
-        given = block["input"] or "{}"
-        try:
-            given = msgspec.json.decode(given) if isinstance(given, str) else given
-        except msgspec.DecodeError:
-            continue
-        found.append(("tool_use", block["id"], block["name"], given))
-    return found
 
 
 @each(STREAMS)
@@ -129,7 +114,7 @@ def test_a_stream_is_its_whole_answer(recording: Recording):
     items = [d["item"] for d in documents(recording) if d["type"] == "response.output_item.done"]
     whole = msgspec.json.decode(exchange().answer(msgspec.json.encode({**document, "output": items})).body)
 
-    assert summary(blocks(written)) == summary(whole["content"])
+    assert kept(blocks(written)) == kept(whole["content"])
     assert written[0]["message"]["id"] == whole["id"]
     assert written[-2]["delta"]["stop_reason"] == whole["stop_reason"]
     assert written[-2]["usage"] == whole["usage"]

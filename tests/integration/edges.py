@@ -1,5 +1,6 @@
 """The two edges as clients see them, in one vocabulary, so that one test can compare them."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -121,16 +122,23 @@ class GrpcEdge:
         return await self._unary(self.stub.CreateMessage(request, metadata=tuple(headers.items())))
 
     async def stream(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome:
-        request = json_codec.decode(proxy_pb2.CreateMessageRequest, msgspec.json.encode(document))
-        call = self.stub.StreamMessage(request, metadata=tuple(headers.items()))
+        call = self.call(document, headers)
         outcome = Outcome()
         try:
             async for event in call:
                 outcome.events.append(msgspec.json.decode(json_codec.encode(event)))
         except grpc.aio.AioRpcError as error:
             outcome.failure = failure_of(error)
+        except asyncio.CancelledError:
+            call.cancel()  # grpc.aio forgets to, where the headers have just come and the first read not begun
+            raise
         outcome.headers = dict(await call.initial_metadata())
         return outcome
+
+    def call(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Any:
+        """A stream, not yet read."""
+        request = json_codec.decode(proxy_pb2.CreateMessageRequest, msgspec.json.encode(document))
+        return self.stub.StreamMessage(request, metadata=tuple(headers.items()))
 
     async def count(self, document: dict[str, Any]) -> Outcome:
         request = json_codec.decode(proxy_pb2.CountTokensRequest, msgspec.json.encode(document))

@@ -94,7 +94,7 @@ def test_only_the_first_call_counts_where_one_was_asked_for():
     assert len(content(called(), called(), tool_choice={"type": "auto", "disable_parallel_tool_use": True})) == 1
 
 
-def test_state_is_carried_before_its_block():
+def test_state_is_carried_before_its_call_and_after_its_text():
     """The client sends it back there."""
     found = content(
         text("why", thought=True),
@@ -105,11 +105,60 @@ def test_state_is_carried_before_its_block():
         text("", thoughtSignature="s3"),
     )
 
-    kinds = ["thinking", "tool_use", "tool_use", "text", "thinking", "text", "thinking"]
+    kinds = ["thinking", "tool_use", "tool_use", "text", "thinking", "thinking"]
     assert [block["type"] for block in found] == kinds
     assert states(found) == [("call", "s1"), ("text", "s2"), ("empty", "s3")]
     assert found[0]["thinking"] == "why"
     assert states(content(text("why", thought=True, thoughtSignature="s"))) == [("thought", "s")]
+    assert states(content(called(), text("", thoughtSignature="s"))) == [("empty", "s")]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [text("ab", thoughtSignature="s")],
+        [text("a"), text("b", thoughtSignature="s")],
+        [text("a", thoughtSignature="s"), text("b")],
+        [text("a"), text("b"), text("", thoughtSignature="s")],
+    ],
+)
+def test_the_state_of_a_text_stands_after_it_however_it_comes(pieces: list[Any]):
+    """Recorded: on a whole answer's text; in streams on the first piece, the last, or an empty one after it."""
+    found = content(text("why", thought=True), *pieces)
+
+    assert [(block["type"], block.get("thinking", block.get("text"))) for block in found] == [
+        ("thinking", "why"),
+        ("text", "ab"),
+        ("thinking", ""),
+    ]
+    assert states(found) == [None, ("text", "s")]
+
+
+@pytest.mark.parametrize("pieces", [["why"], ["w", "hy"]])
+def test_the_state_of_a_thought_ends_it_wherever_it_comes(pieces: list[str]):
+    """A signed block of thinking takes no more text."""
+    first, *rest = pieces
+    found = content(
+        text(first, thought=True, thoughtSignature="s"), *(text(t, thought=True) for t in rest), text("a")
+    )
+
+    assert [block.get("thinking") for block in found] == ["why", None]
+    assert states(found) == [("thought", "s")]
+
+
+def test_each_of_two_signed_parts_keeps_its_state():
+    """As with code that ran: neighbours, each with its own."""
+    found = content(text("a", thoughtSignature="s1"), text("b", thoughtSignature="s2"))
+
+    assert [block.get("text") for block in found] == ["a", None, "b", None]
+    assert states(found) == [("text", "s1"), ("text", "s2")]
+
+
+def test_a_text_that_a_stop_sequence_cuts_has_no_state():
+    """The state is the whole text's, of which a stream reads no more than this."""
+    found = content(text("one two", thoughtSignature="s"), stop_sequences=["two"])
+
+    assert found == [{"type": "text", "text": "one "}]
 
 
 def test_without_thinking_only_calls_carry_state():

@@ -177,7 +177,7 @@ def test_state_comes_back_on_its_part():
         USER,
         model(
             state("thought", thinking="why"),
-            *(state("text"), text("a")),
+            *(text("a"), state("text")),
             text("b"),
             *(state("call"), use("a"), use("b")),
             state("empty"),
@@ -194,6 +194,15 @@ def test_state_comes_back_on_its_part():
         call,
         {"text": "", "thoughtSignature": "sig"},
     ]
+
+
+def test_the_state_of_a_text_that_is_not_there_goes_nowhere():
+    """On another part it would be refused."""
+    said = contents(
+        USER, model(use("a"), state("text"), text("b"), state("text"), state("text")), user(result("a"))
+    )
+
+    assert [part.get("thoughtSignature") for part in said[1]["parts"]] == [STAND_IN, "sig"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ follows them, in the order of the calls; and a part's `thoughtSignature` comes b
 
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ccproxy.messages import (
@@ -128,9 +129,7 @@ class _Writer:
                 case Thinking():
                     waiting |= self._thinking(block, parts)
                 case Text():
-                    if block.text:
-                        signature = waiting.pop("text", UNSET)
-                        parts.append(Part(text=block.text, thought_signature=signature))
+                    parts += self._parts.text(block)
                 case ToolUse():
                     parts.append(self._call(block, waiting.pop("call", UNSET), first=not called))
                     called = True
@@ -149,6 +148,8 @@ class _Writer:
             parts.append(Part(text="", thought_signature=signature))
         elif belongs_to == "thought":
             parts.append(Part(text=block.thinking, thought=True, thought_signature=signature))
+        elif belongs_to == "text" and parts and _is_unsigned_text(parts[-1]):
+            parts[-1] = msgspec.structs.replace(parts[-1], thought_signature=signature)
         return {belongs_to: signature}
 
     def _call(self, call: ToolUse, signature: str | UnsetType, *, first: bool) -> Part:
@@ -187,6 +188,10 @@ class _Writer:
                 attached.append(part)
         key = "error" if result.is_error else "output"
         return FunctionResponse(name, {key: "\n".join(texts)}, inside or UNSET)
+
+
+def _is_unsigned_text(part: Part) -> bool:
+    return isinstance(part.text, str) and part.thought is UNSET and part.thought_signature is UNSET
 
 
 class _Parts(Parts[Part]):

@@ -41,6 +41,8 @@ class Reader:
         self._ids = CallIds("")
         self._calls = 0
         self._pending: _Pending | None = None
+        self._last: Kind | None = None  # of which kind the part before was
+        self._state: tuple[Kind, str] | None = None  # of the text or thought at hand, with its kind
         self._sources = Sources(shown=want.cites)
         self._finish: str | None = None
         self._explanation: str | None = None
@@ -88,6 +90,7 @@ class Reader:
         if is_cut(self._finish):
             self._pending = None  # half a call is none
         self._call_pending()
+        self._settle()
         self._writer.text(self._stops.flush())
         reason = stop_reason(self._finish, called=self._calls > 0)
         if reason in {"end_turn", "max_tokens"}:  # nothing comes after calls
@@ -128,37 +131,51 @@ class Reader:
             self._text(f"[{part.inline_data.mime_type} omitted]", None)
 
     def _thought(self, part: AnswerPart) -> None:
+        self._follow("thought", part.thought_signature)
         self._writer.text(self._stops.flush())
         if self._want.shows_thinking:
             self._writer.thinking(part.text or "")
-        self._sign("thought", part.thought_signature)
 
     def _text(self, text: str, signature: str | None) -> None:
         if not text:
             if signature:
-                self._writer.text(self._stops.flush())
-            self._sign("empty", signature)
+                self._follow("text" if self._last == "text" and self._state is None else "empty", signature)
             return
-        piece = self._stops.feed(text)
-        if piece or self._stops.matched is None:  # else nothing is left that the state could belong to
-            self._sign("text", signature)
-        self._writer.text(piece)
-        if self._stops.matched is not None:
+        self._follow("text", signature)
+        self._writer.text(self._stops.feed(text))
+        if self._stops.matched is not None:  # the state is the whole text's, so it goes nowhere
             self.usage = self._want.estimates.fill(self.usage, self._stops.said)
             self._writer.finish("stop_sequence", counted(self.usage), stop_sequence=self._stops.matched)
 
-    def _sign(self, kind: Kind, signature: str | None) -> None:
-        """Carries the state of what comes next, or of what came. Only a call cannot do without."""
-        if signature and (kind == "call" or self._want.thinks):
+    def _follow(self, kind: Kind, signature: str | None) -> None:
+        """A part begins, or a piece of the one at hand: a stream does not tell which.
+
+        State comes on the whole part, on the first piece of it, or on an empty one after the last. So it waits
+        for the end of what it belongs to, and a stream has it where a whole answer has it.
+        """
+        if signature or kind != self._last:
+            self._settle()
+        self._last = kind
+        if signature:
+            self._state = kind, signature
+
+    def _settle(self) -> None:
+        """Carries the state of what has ended. Only a call cannot do without."""
+        if self._state is not None and (self._want.thinks or self._state[0] == "call"):
+            kind, signature = self._state
+            self._writer.text(self._stops.flush())
             self._writer.signature(carried(kind, self._want.upstream_model, signature))
+        self._state = None
 
     def _call(self, called: Called, signature: str | None) -> None:
         if called.name:
             self._call_pending()
+            self._settle()
             self._writer.text(self._stops.flush())
             if self._calls and self._want.single_call:
                 return
-            self._sign("call", signature)
+            self._follow("call", signature)
+            self._settle()
             if not called.will_continue and not called.partial_args:
                 self._write(called.id, called.name, called.args or {})
                 return

@@ -1,7 +1,8 @@
-"""Gemini's own state: the `thoughtSignature` of a part, carried in a thinking block before its own block.
+"""Gemini's own state: the `thoughtSignature` of a part, carried in a thinking block by its call or text.
 
-Source: https://ai.google.dev/gemini-api/docs/thought-signatures (read 2026-11-22). It must come back on the very
-part. Gemini 3 refuses a step of the current turn whose first call has none ("Function call is missing a
+Source: https://ai.google.dev/gemini-api/docs/thought-signatures (read 2026-11-22). It must come back on its part.
+That of a text comes on it where the answer is whole, and mostly on an empty part after it in a stream; on the text
+it goes back. Gemini 3 refuses a step of the current turn whose first call has none ("Function call is missing a
 thought_signature"); where the state is lost, or the call was another model's, the documented stand-in is sent.
 """
 
@@ -16,7 +17,7 @@ PROVIDER = "gemini"
 STAND_IN = "skip_thought_signature_validator"
 
 Kind = Literal["call", "text", "empty", "thought"]
-"""Which part it belongs to: the next call, the next text, an empty text part, or the thinking itself."""
+"""Which part it belongs to: the next call, the text before it, an empty part, or the thinking itself."""
 
 
 def carried(kind: Kind, model: str, signature: str) -> str:
