@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct, inspect, structs
 
@@ -171,7 +172,18 @@ def _takes_variable(provider: ProviderConfig) -> bool:
     """Whether a provider's key is looked for in the environment: a key of it goes to its own provider only."""
     known = PROVIDER_TYPES.get(provider.kind)
     keyless = provider.api_key is None and not provider.api_key_file and provider.auth == "key"
-    return keyless and known is not None and provider.api_base_url.rstrip("/") in {"", known.url}
+    own = known is not None and (not provider.api_base_url or _origin(provider.api_base_url) == _origin(known.url))
+    return keyless and own
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; a port where none is written is the scheme's own."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # it is told as a problem; in any case it is nobody's own
+        return "", "", None
+    return parts.scheme, parts.hostname or "", port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _key(type_: str, environ: Mapping[str, str], home: Path, problems: Problems) -> tuple[Secret | None, str]:

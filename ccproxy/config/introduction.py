@@ -79,8 +79,8 @@ A duration is `500ms`, `30s`, `5m`, `2h`, `1h30m`, or a number of seconds. A siz
 PROVIDERS = """\
 ## Types of providers
 
-A provider without `api_key` and `api_key_file` gets the key of its type's variable, if its address is the
-type's own: a key never goes to another host than that of who issued it. A variable alone, without an entry
+A provider without `api_key` and `api_key_file` gets the key of its type's variable, if its address is at the
+type's own scheme, host and port, whatever the path: a key never goes to another host than that of who issued it. A variable alone, without an entry
 in `providers`, enables its type's provider.
 
 | type | address | variable | model for Claude names |

@@ -210,6 +210,49 @@ def test_who_sends_the_callers_key_gets_none_of_the_environment(home: Path):
     assert [provider.api_key for provider in config.providers] == [None]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.deepseek.com",
+        "https://api.deepseek.com/",
+        "https://api.deepseek.com/v1",
+        "https://api.deepseek.com/anthropic",
+        "https://API.deepseek.com:443/v1",
+    ],
+)
+def test_a_providers_own_host_gets_its_key_by_any_path(home: Path, url: str):
+    """The path chooses the API or its version, not who is paid."""
+    document = {"providers": [{"name": "deepseek", "api_base_url": url}]}
+
+    assert read(home, document, {"DEEPSEEK_API_KEY": CANARY}).providers[0].api_key == Secret(CANARY)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.deepseek.com",
+        "https://api.deepseek.com:8443",
+        "https://api.deepseek.com.example.org",
+        "https://deepseek.com",
+        "http://127.0.0.1:11434/v1",
+    ],
+)
+def test_no_other_host_gets_a_providers_key(home: Path, url: str):
+    """It would be given away with the first request."""
+    document = {"providers": [{"name": "deepseek", "api_base_url": url}]}
+    config = loaded(home, document, {"DEEPSEEK_API_KEY": CANARY}).config
+
+    assert [provider.api_key for provider in config.providers] == [None]
+
+
+@pytest.mark.parametrize("url", ["https://[api", "https://api.deepseek.com:x"])
+def test_an_address_that_is_none_is_told_and_gets_no_key(home: Path, url: str):
+    """It must not end in a traceback."""
+    document = {"providers": [{"name": "deepseek", "api_base_url": url}]}
+
+    assert places(home, document, {"DEEPSEEK_API_KEY": CANARY}) == ["$.providers[0].api_base_url"]
+
+
 # Typos.
 
 
