@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from ccproxy import server_tools
 from ccproxy.errors import ApiError, Reason
 from ccproxy.messages import BLOCK_TYPES, SOURCE_TYPES, Request, Text, Unknown
 
@@ -170,7 +171,7 @@ def _block_named(block: Raw) -> Any:
     members: dict[str, Any] = decode(bytes(block), dict[str, Raw])
     name = _type(members)
     if name is not None and name not in BLOCK_TYPES:
-        told = _string(members.get(_TOLD.get(name, "")))
+        told = _string(members.get(_TOLD.get(name, ""))) or server_tools.told(name, members)
         return Unknown(name) if told is None else Text(told)
     if name == "tool_result" and "content" in members:
         members["content"] = _content_named(members["content"])

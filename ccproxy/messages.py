@@ -127,10 +127,14 @@ Block = Text | Image | Document | Thinking | RedactedThinking | ToolUse | ToolRe
 
 
 class Turn(Struct, frozen=True):
-    """One message of the conversation. `role` is user, assistant, or system (mid-conversation)."""
+    """One message of the conversation. `role` is user, assistant, or system (mid-conversation).
+
+    `clear_at` of a system message may be `next_user_message`: later turns do not show it.
+    """
 
     role: str
     content: str | list[Block]
+    clear_at: str | None = None
 
 
 class Tool(Struct, frozen=True):
@@ -223,6 +227,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     cache_read_input_tokens: int | UnsetType = UNSET
     output_tokens: int | UnsetType = UNSET
     output_tokens_details: dict[str, int] | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
 
 
 class EstimatedUsage(Usage, frozen=True, omit_defaults=True):

@@ -2,7 +2,8 @@
 
 Each id is what a caller writes as `model`: a provider's own name where routing sends that name to it, else
 `provider,name`. Claude Code's menu leaves out ids that say neither `claude` nor `anthropic`, so Claude Code gets
-`claude-via-provider/name` in the place of these, and names for people that tell the provider.
+`claude-via-provider/name` in the place of these, and names for people that tell the provider; models that are
+known to be for something else than conversations are left out there.
 
 Claude Code waits three seconds for the list. So what was heard is kept: an old list is shown at once, and a new
 one asked for meanwhile. One question to a provider is under way at a time, whoever waits for it. The first callers
@@ -95,7 +96,10 @@ class Catalogue:
         if after_id is not None and before_id is not None:
             raise invalid("after_id: cannot be combined with before_id")
         show = self._in_menu if user_agent.startswith(CLAUDE_CODE) else self._shown
-        models = [show(name, model) for name, model in await self._all()]
+        listed = await self._all()
+        if show == self._in_menu:
+            listed = [(name, model) for name, model in listed if model.converses]
+        models = [show(name, model) for name, model in listed]
         if before_id is not None:
             end = _position(models, before_id, "before_id")
             start = max(0, end - limit)

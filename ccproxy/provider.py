@@ -54,6 +54,7 @@ class Model(Struct, frozen=True):
 
     Attributes:
         created_at: RFC 3339.
+        converses: Whether it may be one for conversations; a list may name others, such as for images.
         facts: Further members of its document, such as `capabilities` and `lifecycle`, in Anthropic's form.
     """
 
@@ -62,6 +63,7 @@ class Model(Struct, frozen=True):
     created_at: str = UNKNOWN_DATE
     max_input_tokens: int | None = None
     max_tokens: int | None = None
+    converses: bool = True
     facts: Mapping[str, object] = {}
 
     def document(self) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Protocol, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import EMPTY_OBJECT, Message, StopDetails, Text, Thinking, ToolUse, Usage
@@ -81,6 +81,14 @@ def counted(usage: Usage) -> Usage:
     return msgspec.structs.replace(
         usage, input_tokens=usage.input_tokens or 0, output_tokens=usage.output_tokens or 0
     )
+
+
+_TIERS = {"default": "standard", "standard": "standard", "priority": "priority"}
+
+
+def tier_of(told: object) -> str | UnsetType:
+    """Anthropic's word for the tier that an answer was given in; UNSET for tiers that it does not have."""
+    return _TIERS.get(told, UNSET) if isinstance(told, str) else UNSET
 
 
 class Writer(Protocol):

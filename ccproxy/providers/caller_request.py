@@ -1,7 +1,8 @@
 """The caller's request, as every translator reads it: what it wishes, in Anthropic's words.
 
 Source: https://platform.claude.com/docs/en/api/messages (read 2026-11-22). What a provider cannot say is named by
-its path in `dropped`; a 400 is for what would change the answer's shape without anyone noticing (prefill).
+its path in `dropped`; a 400 is for what would change the answer without anyone noticing (a prefill, tools that are
+not there).
 """
 
 import re
@@ -13,10 +14,12 @@ from msgspec import Raw, Struct
 
 from ccproxy.call import Call, Target
 from ccproxy.documents import TOO_DEEP, Head, decode_request, invalid, replace_members
-from ccproxy.messages import ABSENT, Request
+from ccproxy.messages import ABSENT, Request, Turn
 from ccproxy.provider import printable
 
 PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
+
+MCP = "mcp_servers: this model's provider calls no MCP servers; let the client call them, as tools"
 
 _OLD_VERSION = "2023-06-01"  # of the Anthropic API
 _NULL = b"null"
@@ -33,6 +36,8 @@ def read(call: Call, head: Head, target: Target) -> Request:
     """
     silent = target.silent(head)
     request = decode_request(replace_members(head.fields, silent) if silent else call.body)
+    if bytes(head.fields.get("mcp_servers", _NULL)).replace(b" ", b"") not in {_NULL, b"[]"}:
+        raise invalid(MCP)
     if not request.messages:
         raise invalid("messages: at least one message is required")
     for index, turn in enumerate(request.messages):
@@ -40,7 +45,17 @@ def read(call: Call, head: Head, target: Target) -> Request:
             raise invalid(f"messages.{index}.role: Input should be 'user', 'assistant' or 'system'")
     if request.messages[-1].role == "assistant":
         raise invalid(PREFILL)
-    return request
+    return msgspec.structs.replace(request, messages=_shown(request.messages))
+
+
+def _shown(turns: list[Turn]) -> list[Turn]:
+    """The turns but for what was for one turn of the user alone, and that is over."""
+    last = max((index for index, turn in enumerate(turns) if turn.role == "user"), default=0)
+    return [
+        turn
+        for index, turn in enumerate(turns)
+        if index > last or turn.role != "system" or turn.clear_at != "next_user_message"
+    ]
 
 
 @contextmanager
@@ -79,11 +94,15 @@ def session_of(call: Call, request: Request) -> str:
 def unsayable(head: Head, *, says_cache_control: bool = False) -> set[str]:
     """The paths of what no translator has a word for."""
     dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
-    cached = (b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools"))
-    if not says_cache_control and any(cached):
+    if not says_cache_control and marks_cache(head):
         dropped.add("cache_control")
     declared = bytes(head.fields.get("tools", b""))
     return dropped | {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
+
+
+def marks_cache(head: Head) -> bool:
+    """Whether the caller marks what is to be cached."""
+    return any(b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools"))
 
 
 def is_hurried(head: Head) -> bool:

@@ -184,6 +184,7 @@ OPENROUTER = Dialect(
     file_urls=True,
     strict="all",
     web_search="chat",
+    fallbacks=3,
     schema_members={"provider": {"require_parameters": True}},
     session=lambda session: {"session_id": nameless(session)},
     yields={"Reasoning is mandatory": {"reasoning": None}},  # such a model thinks, whatever is wished

@@ -319,7 +319,26 @@ def test_thinking_tokens(cell: Cell):
     cell.shows(told=counted(cell, "output_tokens_details") == {"thinking_tokens": 10})
 
 
-@feature(USAGE, "`server_tool_use`, `service_tier` and what else there is", each(none()))
+@feature(
+    USAGE,
+    "`service_tier`",
+    each(does(), deepseek=none("it has but one")),
+    "Tiers that Anthropic does not have, such as `flex`, are not told.",
+)
+def test_service_tier(cell: Cell):
+    """Priority costs more: who paid for it sees whether it was had."""
+    body = msgspec.json.decode(whole(cell.column.key, text("hi")))
+    if cell.column.key == "gemini":
+        body["usageMetadata"]["serviceTier"] = "priority"
+    elif cell.is_relay:
+        body["usage"]["service_tier"] = "priority"
+    elif cell.column.key != "deepseek":
+        body["service_tier"] = "priority"
+    usage = cell.answered(msgspec.json.encode(body))["usage"]
+    cell.shows(told=usage.get("service_tier") == "priority")
+
+
+@feature(USAGE, "`server_tool_use` and what else there is", each(none()))
 def test_other_usage(cell: Cell):
     """Anthropic's own counts."""
     body = msgspec.json.decode(whole(cell.column.key, text("hi")))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from compatibility.cells import Cell, dropped, each, feature, has, refused, said
+from compatibility.cells import Cell, dropped, each, feature, has, left_out, refused, said
 
 TURNS = "Turns"
 MEDIA = "Images and documents"
@@ -103,6 +103,17 @@ def test_system_turn(cell: Cell):
 
 @feature(
     TURNS,
+    "`clear_at: next_user_message` of a system turn",
+    each(left_out("not shown later, as at Anthropic")),
+)
+def test_clear_at(cell: Cell):
+    """A reminder for one turn must not command in the next."""
+    once = {"role": "system", "content": "Only now.", "clear_at": "next_user_message"}
+    cell.says(user(text("hi")), once, *ANSWERED[1:], user(text("And?")), mark="Only now")
+
+
+@feature(
+    TURNS,
     "prefill (the last turn is the assistant's)",
     each(refused(400, "does not support assistant message prefill")),
     "A prefill is refused in the words of Anthropic's current models. The relay leaves it to Anthropic.",
@@ -121,12 +132,19 @@ def history(*blocks: dict[str, Any]) -> tuple[dict[str, Any], ...]:
 @feature(
     TURNS,
     "`server_tool_use`, `web_search_tool_result` in the history",
-    each(dropped("messages.content.server_tool_use", "messages.content.web_search_tool_result")),
+    each(
+        said("messages.1.content", has("[web_search: old-query]", "- W: https://w.org"), detail="as text"),
+        responses=said("input.2.content.0.text", has("[web_search: old-query]"), detail="as text"),
+        gemini=said("contents.1.parts.1.text", has("[web_search: old-query]"), detail="as text"),
+    ),
+    "So are fetched pages, code that ran and tools that were found. Of what a search found, titles and addresses "
+    "alone can be read elsewhere.",
 )
 def test_server_tool_history(cell: Cell):
-    """What Anthropic's server did in an earlier turn."""
+    """What Anthropic's server did in an earlier turn: who does not know it does it again."""
     used = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "old-query"}}
-    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    page = {"type": "web_search_result", "title": "W", "url": "https://w.org", "encrypted_content": "e"}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [page]}
     cell.says(*history(used, found), mark="old-query")
 
 

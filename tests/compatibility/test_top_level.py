@@ -242,9 +242,14 @@ def test_container(cell: Cell):
     cell.says(mark="container_1", container="container_1")
 
 
-@feature(HEADING, "`mcp_servers`", each(dropped("mcp_servers")))
+@feature(
+    HEADING,
+    "`mcp_servers`",
+    each(refused(400, "calls no MCP servers")),
+    "Without `mcp_servers` a model would answer without its tools. Claude Code calls such servers itself.",
+)
 def test_mcp_servers(cell: Cell):
-    """Anthropic's server would call them."""
+    """Anthropic's server would call them; nobody else does."""
     cell.says(mark="mcp.example", mcp_servers=[{"type": "url", "url": "https://mcp.example", "name": "m"}])
 
 
@@ -266,10 +271,15 @@ def test_inference_geo(cell: Cell):
     cell.says(mark="geo-eu", inference_geo="geo-eu")
 
 
-@feature(HEADING, "`fallbacks`", each(dropped("fallbacks")))
+@feature(
+    HEADING,
+    "`fallbacks`",
+    each(dropped("fallbacks"), openrouter=said("models", ["anthropic/claude-next"])),
+    "OpenRouter takes three models as `vendor/name`. CCProxy's own fallbacks are configured by the operator.",
+)
 def test_fallbacks(cell: Cell):
-    """CCProxy's own fallbacks are configured by the operator."""
-    cell.says(mark="claude-next", fallbacks=[{"model": "claude-next"}])
+    """Who may go on with another model says so."""
+    cell.says(mark="claude-next", fallbacks=[{"model": "anthropic/claude-next"}])
 
 
 @feature(

@@ -9,6 +9,7 @@ from ccproxy.documents import decode_head
 from ccproxy.errors import ApiError
 from ccproxy.messages import Metadata, OutputConfig, Request, ThinkingConfig
 from ccproxy.providers.caller_request import (
+    MCP,
     PREFILL,
     is_hurried,
     opened_late,
@@ -41,6 +42,40 @@ def test_a_conversation_that_the_assistant_ends_is_refused_in_anthropics_words()
 
     with pytest.raises(ApiError, match=PREFILL):
         read(call, call.head(), Target("p", "m", "default"))
+
+
+TARGET = Target("p", "m", "default")
+USER = {"role": "user", "content": "a"}
+
+
+def test_servers_whose_tools_nobody_would_call_are_refused():
+    """The model would answer without its tools, and nobody would notice."""
+    call = of(messages=[USER], mcp_servers=[{"type": "url", "url": "https://mcp.example", "name": "m"}])
+
+    with pytest.raises(ApiError) as caught:
+        read(call, call.head(), TARGET)
+
+    assert (caught.value.status, caught.value.message) == (400, MCP)
+
+
+@pytest.mark.parametrize("servers", [None, []])
+def test_no_servers_are_no_reason_to_refuse(servers: object):
+    """Some clients always send the member."""
+    call = of(messages=[USER], mcp_servers=servers)
+
+    assert read(call, call.head(), TARGET).messages
+
+
+def test_what_was_for_one_turn_alone_is_not_shown_later():
+    """Anthropic's server does the same: an old reminder would still command."""
+    once = {"role": "system", "content": "once", "clear_at": "next_user_message"}
+    always = {"role": "system", "content": "always", "clear_at": "never"}
+    turns = [USER, once, always, {"role": "assistant", "content": "b"}, USER, once]
+    call = of(messages=turns)
+
+    shown = [turn.content for turn in read(call, call.head(), TARGET).messages]
+
+    assert shown == ["a", "always", "b", "a", "once"]
 
 
 @pytest.mark.parametrize("fault", [UnicodeDecodeError("utf-8", b"", 0, 1, ""), RecursionError()])

@@ -346,3 +346,12 @@ async def test_providers_are_asked_at_once():
     await shop.ids()
 
     assert asyncio.get_running_loop().time() - started < 0.35
+
+
+async def test_models_for_another_purpose_are_listed_and_not_in_the_menu():
+    """Who chose one there would get an error for an answer; who asks for the list gets all of it."""
+    shop = Shop([listed("claude-a")], [listed("gpt-4.1", "text-embedding-3-small")])
+    menu = msgspec.json.decode(await shop.catalogue.page(None, None, None, "claude-code/2.1"))["data"]
+
+    assert [model["id"] for model in menu] == ["claude-a", "claude-via-openai/gpt-4.1"]
+    assert await shop.ids() == ["claude-a", "gpt-4.1", "text-embedding-3-small"]

@@ -4,7 +4,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from unit.chat import KEY, chunk, exchange, frame, provider, sent, streaming
+from unit.chat import (
+    DONE,
+    KEY,
+    answered,
+    chunk,
+    completion,
+    exchange,
+    frame,
+    provider,
+    sent,
+    streamed,
+    streaming,
+)
 
 from ccproxy.call import Call, Target
 from ccproxy.documents import decode_head
@@ -373,6 +385,50 @@ def test_models_are_listed():
         ("y", "y", unknown),
         ("z", "z", unknown),
     ]
+
+
+OTHERS = [
+    *("text-embedding-3-small", "whisper-1", "tts-1-hd", "dall-e-3", "gpt-image-2", "gpt-4o-audio-preview"),
+    *("gpt-realtime", "gpt-4o-transcribe", "gpt-4o-mini-tts", "omni-moderation-latest", "sora-2", "davinci-002"),
+    *("gpt-3.5-turbo-instruct", "babbage-002"),
+]
+CONVERSING = [
+    *("gpt-4.1", "gpt-5.6-sol", "gpt-6-astra", "o4-mini", "chatgpt-4o-latest", "codex-mini-latest", "next-model"),
+    "ft:gpt-4o-mini:acme:image-tagger:abc",
+]
+
+
+def test_models_for_another_purpose_are_known_at_openai_by_their_names():
+    """Its list does not tell; elsewhere a name means anything."""
+    body = msgspec.json.encode({"data": [{"id": id} for id in (*OTHERS, *CONVERSING)]})  # noqa: A001
+    own = provider().models(body).models
+    local = provider("http://localhost:8080").models(body).models
+
+    assert [model.id for model in own if not model.converses] == OTHERS
+    assert [model.id for model in own if model.converses] == CONVERSING
+    assert all(model.converses for model in local)
+
+
+def test_effort_reaches_a_model_of_openais_behind_its_makers_name():
+    """Proxies of several providers name it so."""
+    asked = exchange(base_url="http://localhost:4000", model="openai/o4-mini", output_config={"effort": "low"})
+
+    assert msgspec.json.decode(asked.request.body or b"")["reasoning_effort"] == "low"
+    assert "output_config.effort" not in asked.dropped
+
+
+@pytest.mark.parametrize(
+    ("told", "tier"),
+    [("default", "standard"), ("priority", "priority"), ("flex", None), (None, None), ({"a": 1}, None)],
+)
+def test_the_tier_of_an_answer_is_told_in_anthropics_words(told: Any, tier: str | None):
+    """What it costs depends on it."""
+    body = msgspec.json.decode(completion(content="a"))
+    usage = {"id": "chatcmpl-1", "choices": [], "usage": body["usage"], "service_tier": told}
+    whole = answered(msgspec.json.encode({**body, "service_tier": told}))["usage"]
+    written = streamed(chunk("stop", content="a"), frame(usage), DONE)[-2]["usage"]
+
+    assert whole.get("service_tier") == written.get("service_tier") == tier
 
 
 @pytest.mark.parametrize(

@@ -351,11 +351,13 @@ def test_what_a_pdf_cannot_carry_is_named(member: str):
     assert f"messages.content.document.{member}" in dropped(user(document))
 
 
-def test_what_anthropics_servers_did_in_earlier_turns_is_dropped():
-    """No other provider knows it."""
-    turns = (USER, assistant({"type": "server_tool_use", "id": "s", "name": "web_search"}, text("yes")), USER)
+def test_what_anthropics_servers_did_in_earlier_turns_is_told_as_text():
+    """No other model knows the block; left out, it would search again."""
+    use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "rain"}}
+    turns = (USER, assistant(use, text("yes")), USER)
 
-    assert dropped(*turns) == ("messages.content.server_tool_use",)
+    assert sent_messages(*turns)[1] == {"role": "assistant", "content": "[web_search: rain]\n\nyes"}
+    assert dropped(*turns) == ()
 
 
 def test_thinking_of_earlier_turns_is_dropped():

@@ -365,3 +365,31 @@ def test_tools_and_empty_system_prompts_take_no_mark():
 
     assert dropped(tools=[tool], system=[cached("")]) == ("tools.cache_control",)
     assert [item["role"] for item in items(system=[cached("")])] == ["user"]
+
+
+def marked_output(content: Any) -> Any:
+    """The output of a call whose result ends what is to be cached."""
+    ended = result(content, cache_control={"type": "ephemeral"})
+    return items(user(said("hi")), assistant(CALL), user(ended), model="gpt-5.6-sol")[2]["output"]
+
+
+IMAGE = {"type": "image", "source": {"type": "url", "url": "https://a.org/i.png"}}
+
+
+def test_a_result_that_is_to_be_cached_is_marked():
+    """In an agent's loop the last thing is a result."""
+    assert marked_output("ok") == [{"type": "input_text", "text": "ok", **MARK}]
+    assert marked_output([said("a"), cached("b")]) == [{"type": "input_text", "text": "a\nb", **MARK}]
+    *_, last = marked_output([said("a"), IMAGE])
+    assert last == {"type": "input_image", "image_url": "https://a.org/i.png", **MARK}
+    *_, last = marked_output([IMAGE, cached("b")])
+    assert last == {"type": "input_text", "text": "b", **MARK}
+
+
+def test_a_result_that_loses_its_mark_stays_the_same():
+    """Clients move their marks to the newest turn: what they leave must still be found in the cache."""
+    turns = (assistant(CALL), user(result("ok")), assistant(said("b")), user(cached("c")))
+
+    assert items(user(said("hi")), *turns, model="gpt-5.6-sol")[2]["output"] == [
+        {"type": "input_text", "text": "ok"}
+    ]

@@ -481,3 +481,43 @@ def test_what_an_answer_cost_is_told(usage: dict[str, Any], header: str | None):
     answer = exchange(dialect=OPENROUTER).answer(msgspec.json.encode({**document, "usage": usage}))
 
     assert answer.headers.get("x-ccproxy-cost") == header
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "models", "is_whole"),
+    [
+        ([{"model": "openai/gpt-5.6-sol"}], ["openai/gpt-5.6-sol"], True),
+        ([{"model": "openrouter,openai/o4-mini"}], ["openai/o4-mini"], True),
+        ([{"model": f"a/{n}"} for n in range(5)], ["a/0", "a/1", "a/2"], False),
+        ([{"model": "claude-next"}, {"model": "a/b"}], ["a/b"], False),
+        ([{"model": "a/b", "speed": "fast"}], ["a/b"], False),
+        ([{"model": "claude-next"}], None, False),
+        ("default", None, False),
+        ([{"model": 7}], None, False),
+        ([{}], None, False),
+    ],
+)
+def test_fallbacks_are_further_models(fallbacks: Any, models: list[str] | None, *, is_whole: bool):
+    """OpenRouter goes on with them by itself; Claude's bare names are none of its own."""
+    assert sent(USER, fallbacks=fallbacks).get("models") == models
+    assert ("fallbacks" not in dropped(USER, fallbacks=fallbacks)) is is_whole
+
+
+def test_the_same_reasoning_is_carried_in_the_same_bytes():
+    """A stream brings its members in another order; a cache that is asked again must find it."""
+    detail = {"type": "reasoning.text", "text": "hm", "signature": "s", "format": "f", "index": 0}
+    same = {"type": "reasoning.text", "format": "f", "index": 0}
+    pieces = ({**same, "text": "h"}, {**same, "text": "m"}, {**same, "signature": "s"})
+    whole = content(completion(content="a", reasoning="hm", reasoning_details=[detail]))
+    chunks = [chunk(reasoning_details=[piece]) for piece in pieces]
+
+    assert streamed(*chunks, chunk("stop", content="a"), DONE) == whole
+
+
+def test_openais_models_are_known_by_their_name_behind_a_maker():
+    """They refuse what others take, and `require_parameters` would find nobody who takes it."""
+    thinking = {"thinking": {"type": "adaptive"}}
+
+    assert "temperature" not in sent(USER, model="openai/o4-mini", temperature=0.5, **thinking)
+    assert "temperature" in dropped(USER, model="openai/o4-mini", temperature=0.5, **thinking)
+    assert sent(USER, model="openai/o4-mini", system="s")["messages"][0]["role"] == "system"

@@ -92,7 +92,8 @@ CALLED = Family(plain=1.0, foreign=1.0, base=0, turn=0, call=100)
         ({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": TEXT}]}, 105 + PRICE),
         ({"type": "search_result", "source": "", "title": "", "content": [{"type": "text", "text": TEXT}]}, PRICE),
         (IMAGE, round(IMAGE_TOKENS * tokens.MARGIN)),
-        ({"type": "server_tool_use", "id": "x", "name": "y", "input": {"z": TEXT}}, 0),
+        ({"type": "server_tool_use", "id": "x", "name": "y", "input": {"query": TEXT}}, PRICE),
+        ({"type": "mcp_tool_use", "id": "x", "name": "y", "input": {"z": TEXT}}, 0),
         (
             {"type": "tool_result", "tool_use_id": "t", "content": [IMAGE, IMAGE]},
             round((100 + 2 * IMAGE_TOKENS) * tokens.MARGIN),

@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 from ccproxy.documents import Head
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import Request, Usage
+from ccproxy.providers.answers import tier_of
 from ccproxy.providers.gemini.failures import Failures
 from ccproxy.providers.gemini.wire import UsageMetadata
 from ccproxy.providers.stop_sequences import Estimates
@@ -112,6 +113,7 @@ def usage_of(counts: UsageMetadata) -> Usage:
         cache_read_input_tokens=UNSET if cached is None else cached,
         output_tokens=UNSET if said is None and thought is None else (said or 0) + (thought or 0),
         output_tokens_details=UNSET if thought is None else {"thinking_tokens": thought},
+        service_tier=tier_of(counts.service_tier),
     )
 
 

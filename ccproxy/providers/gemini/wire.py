@@ -233,6 +233,7 @@ class UsageMetadata(Struct, frozen=True, rename="camel"):
     candidates_token_count: Tokens | None = None
     thoughts_token_count: Tokens | None = None
     tool_use_prompt_token_count: Tokens | None = None
+    service_tier: object = None
 
 
 class Generated(Struct, frozen=True, rename="camel"):

@@ -109,7 +109,7 @@ class OpenAIChat:
 
     def models(self, body: bytes) -> ModelPage:
         """Reads the answer to `models_request`; it has no pages."""
-        return ModelPage(models.read(body))
+        return ModelPage(models.read(body, named_by_openai=self.dialect is OPENAI))
 
 
 class ChatExchange:

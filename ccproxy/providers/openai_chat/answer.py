@@ -11,7 +11,7 @@ from ccproxy.documents import Head
 from ccproxy.errors import UpstreamProtocolError
 from ccproxy.messages import Request, StopDetails, Usage
 from ccproxy.provider import Answer
-from ccproxy.providers.answers import CallIds, Collector, counted, decode, is_error, is_object, message_id
+from ccproxy.providers.answers import CallIds, Collector, counted, decode, is_error, is_object, message_id, tier_of
 from ccproxy.providers.caller_request import shows_thinking
 from ccproxy.providers.openai_chat.dialect import Thoughts
 from ccproxy.providers.openai_chat.failures import Failures
@@ -89,7 +89,7 @@ def read(body: bytes, want: Expected) -> Answer:
         raise UpstreamProtocolError("the answer holds no finished choice")
     collector = Collector(want.names)
     collector.start(message_id(completion.id, body), want.model)
-    usage = usage_of(completion.usage)
+    usage = usage_of(completion.usage, completion.service_tier)
     _collect(collector, choice.message, finish, usage, want)
     return Answer(collector.body, usage, cost_of(completion.usage))
 
@@ -167,8 +167,13 @@ def stop_reason(finish: str, want: Expected, *, called: bool, refused: bool) -> 
     return "refusal" if refused else "end_turn"
 
 
-def usage_of(usage: ChatUsage | None) -> Usage:
-    """Anthropic's counts: what came from a cache or went into one is not part of `input_tokens`."""
+def usage_of(usage: ChatUsage | None, tier: object = None) -> Usage:
+    """Anthropic's counts: what came from a cache or went into one is not part of `input_tokens`.
+
+    Args:
+        usage: The provider's.
+        tier: The answer's `service_tier`.
+    """
     if usage is None:
         return Usage()
     details, completion = usage.prompt_tokens_details, usage.completion_tokens_details
@@ -188,6 +193,7 @@ def usage_of(usage: ChatUsage | None) -> Usage:
         cache_read_input_tokens=UNSET if cached is None else cached,
         output_tokens=UNSET if usage.completion_tokens is None else usage.completion_tokens,
         output_tokens_details=UNSET if thought is None else _thinking_tokens(thought, usage.completion_tokens),
+        service_tier=tier_of(tier),
     )
 
 

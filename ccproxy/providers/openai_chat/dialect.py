@@ -136,6 +136,7 @@ class Dialect(Struct, frozen=True):
         schema_members: Further members of a request with structured output.
         web_search: Where the server searches the web itself: on Chat Completions as a tool of its own, on the
             Responses API, or nowhere.
+        fallbacks: How many models the server takes beside the first, to go on with where that one fails.
         session: The members that keep a session's requests where their prompt is cached.
         yields: The members of a second try (None for none), by the words with which the server refuses the first.
         request_id: The header that names a request at the provider.
@@ -157,6 +158,7 @@ class Dialect(Struct, frozen=True):
     schema: Literal["json_schema", "json_object"] = "json_schema"
     schema_members: Mapping[str, Any] = {}
     web_search: Literal["chat", "responses", "nowhere"] = "nowhere"
+    fallbacks: int = 0
     session: Callable[[str], dict[str, str]] = cache_key
     yields: Yields = {}
     request_id: str = "x-request-id"

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from ccproxy.provider import UNKNOWN_DATE, Model
 from ccproxy.providers.answers import decode
@@ -48,13 +48,33 @@ class _Listed(Struct, frozen=True):
     expiration_date: str | None = None
 
 
-def read(body: bytes) -> list[Model]:
+_OTHER_PURPOSE = re.compile(
+    r"(?:^|[-_.])(?:embedding|whisper|tts|dall|sora|image|audio|realtime|transcribe|moderation|instruct)(?:[-_.]|$)"
+    r"|^(?:babbage|davinci)-"
+)
+"""Models of OpenAI's that are not for conversations in text; its list does not say which."""
+
+
+def read(body: bytes, *, named_by_openai: bool = False) -> list[Model]:
     """Reads the list.
+
+    Args:
+        body: The answer.
+        named_by_openai: Whether it is OpenAI's own, whose names tell what a model is for.
 
     Raises:
         UpstreamProtocolError: It is none.
     """
-    return [_model(_listed(bytes(raw))) for raw in decode(body, _List, WHAT).data]
+    models = [_model(_listed(bytes(raw))) for raw in decode(body, _List, WHAT).data]
+    if not named_by_openai:
+        return models
+    return [structs.replace(model, converses=_converses(model.id)) for model in models]
+
+
+def _converses(name: str) -> bool:
+    """Whether a model may be for conversations; of a fine-tuned one (`ft:base:owner:…`) the base tells."""
+    base = name.split(":")[1] if name.startswith("ft:") else name
+    return _OTHER_PURPOSE.search(base) is None
 
 
 def _listed(raw: bytes) -> _Listed:

@@ -30,12 +30,18 @@ class Family(Struct, frozen=True):
 
 
 _GPT = re.compile(r"gpt-([5-9]|1\d)(?:\.(\d+))?(?![\d.])(.*)")
+_FIXED_NAME = re.compile(r"o\d|codex")
 _FIXED = Family("low", "high", reasons=True)  # o-series, codex and pro models cannot stop reasoning
 
 
 def is_recent(model: str) -> bool:
     """Whether the model is of the o-series or of gpt-5 and later: it knows `developer`, not `max_tokens`."""
-    return re.match(r"o\d|codex", model) is not None or _GPT.match(model) is not None
+    return _FIXED_NAME.match(_bare(model)) is not None or _GPT.match(_bare(model)) is not None
+
+
+def _bare(model: str) -> str:
+    """The name that OpenAI itself gives a model: servers in front of several providers put the maker before it."""
+    return model.removeprefix("openai/")
 
 
 def marks_caches(model: str) -> bool:
@@ -46,7 +52,7 @@ def marks_caches(model: str) -> bool:
 
 def family(model: str) -> Family | None:
     """The reasoning family of a model; None where it does not reason, or is not OpenAI's."""
-    match = _GPT.match(model)
+    match = _GPT.match(_bare(model))
     if match is None:
         return _FIXED if is_recent(model) else None
     version, rest = (int(match[1]), int(match[2] or 0)), match[3]

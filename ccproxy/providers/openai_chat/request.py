@@ -52,7 +52,8 @@ def _translate(
 ) -> ChatRequest:
     recent = reasoning.is_recent(model)
     limit = "max_completion_tokens" if recent else dialect.limit
-    messages = conversation(request, "developer" if recent else "system", model, dialect, dropped)
+    role = "developer" if recent and "/" not in model else "system"  # who names makers knows each one's roles
+    messages = conversation(request, role, model, dialect, dropped)
     search = wanted_search(head) if dialect.web_search == "chat" else None
     functions = function_tools(others(request.tools, search), dialect, dropped)
     wanted = wanted_schema(request, head, dropped)
@@ -147,10 +148,28 @@ def extras(request: Request, head: Head, dialect: Dialect, dropped: set[str]) ->
             members["service_tier"] = "default" if request.service_tier == "standard_only" else "auto"
         else:
             dropped.add("service_tier")
+    if dialect.fallbacks and (models := _fallbacks(head, dialect.fallbacks, dropped)):
+        members["models"] = models
     if is_hurried(head) and dialect.service_tier:
         members["service_tier"] = "priority"
         dropped.discard("speed")
     return members
+
+
+def _fallbacks(head: Head, most: int, dropped: set[str]) -> list[str]:
+    """The models to go on with, where the caller names models of this server: `vendor/name`.
+
+    What an entry wishes besides, such as another effort, cannot be said.
+    """
+    try:
+        entries = msgspec.json.decode(head.fields.get("fallbacks", Raw(b"[]")), type=list[dict[str, Raw]])
+        named = [msgspec.json.decode(entry["model"], type=str).rpartition(",")[2] for entry in entries]
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        return []  # Anthropic's own choice ("default"), or none
+    models = [name for name in named if "/" in name][:most]
+    if len(models) == len(entries) and all(len(entry) == 1 for entry in entries):
+        dropped.discard("fallbacks")
+    return models
 
 
 def _told(messages: list[ChatMessage], schema: Raw) -> list[ChatMessage]:

@@ -74,7 +74,7 @@ class ChatStream(WrittenStream):
         if not self._begun:
             self._begin(chunk, data)
         if chunk.usage is not None:
-            self.usage = usage_of(chunk.usage)
+            self.usage = usage_of(chunk.usage, chunk.service_tier)
         for choice in chunk.choices or ():
             if choice.index == 0:
                 self._choice(choice)

@@ -149,6 +149,7 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
     response_format: ResponseFormat | JsonObject | UnsetType = UNSET
     safety_identifier: str | UnsetType = UNSET
     user: str | UnsetType = UNSET
+    models: list[str] | UnsetType = UNSET
     session_id: str | UnsetType = UNSET
     prompt_cache_key: str | UnsetType = UNSET
     service_tier: str | UnsetType = UNSET
@@ -233,6 +234,7 @@ class Chunk(Struct, frozen=True, gc=False):
     id: str | None = None
     choices: list[StreamChoice] | None = None
     usage: ChatUsage | None = None
+    service_tier: object = None
     error: Raw | UnsetType = UNSET
 
 
@@ -251,4 +253,5 @@ class Completion(Struct, frozen=True):
     id: str | None = None
     choices: list[Choice] | None = None
     usage: ChatUsage | None = None
+    service_tier: object = None
     error: Raw | UnsetType = UNSET

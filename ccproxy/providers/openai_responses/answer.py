@@ -23,7 +23,6 @@ from ccproxy.providers.openai_responses.wire import (
     OutputReasoning,
     Reasoning,
     Response,
-    ResponseUsage,
     TextPart,
     Typed,
 )
@@ -76,7 +75,7 @@ def read(body: bytes, want: Expected) -> Answer:
     """
     response = decode(body, Response, "the answer")
     require_ended(response, body, want)
-    usage = usage_in(response.usage)
+    usage = usage_in(response)
     collector = Collector(want.names)
     collector.start(message_id(response.id, body), want.model)
     reader = _Reader(collector, want, cut=is_cut(response))
@@ -215,8 +214,9 @@ def _reason(response: Response) -> str:
     return (details and details.reason) or ""
 
 
-def usage_in(usage: ResponseUsage | None) -> Usage:
+def usage_in(response: Response) -> Usage:
     """Anthropic's counts."""
+    usage = response.usage
     if usage is None:
         return Usage()
     details, output = usage.input_tokens_details, usage.output_tokens_details
@@ -226,5 +226,6 @@ def usage_in(usage: ResponseUsage | None) -> Usage:
             usage.output_tokens,
             PromptDetails(details.cached_tokens, details.cache_write_tokens) if details else None,
             CompletionDetails(output.reasoning_tokens) if output else None,
-        )
+        ),
+        response.service_tier,
     )

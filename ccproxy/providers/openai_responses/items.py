@@ -222,6 +222,7 @@ class _Parts(Parts[Part]):
     def __init__(self, dropped: set[str], marks: int) -> None:
         super().__init__(dropped)
         self._marks = marks
+        self._takes_marks = marks > 0
 
     def text(self, text: Text) -> list[Part]:
         """See `Parts.text`."""
@@ -267,10 +268,27 @@ class _Parts(Parts[Part]):
         return [told, InputText(output)] if isinstance(output, str) else [told, *output]
 
     def output(self, result: ToolResult) -> str | list[Part]:
-        """A result: as text where it is only that, the form that every server takes."""
+        """A result: as text where it is only that, the form that every server takes.
+
+        Where marks are taken, a text is a part also without one: marks move, and what they leave must not change.
+        """
         parts = self.of(content_of(result))
         texts = [part.text for part in parts if isinstance(part, InputText)]
         if len(texts) < len(parts):
-            return [InputText("Error:"), *parts] if result.is_error else parts
+            parts = [InputText("Error:"), *parts] if result.is_error else parts
+            return self._marked(parts, cached=is_cached(result.cache_control))
         text = "\n".join(texts) or NO_OUTPUT
-        return f"Error: {text}" if result.is_error else text
+        text = f"Error: {text}" if result.is_error else text
+        if not self._takes_marks:
+            return text
+        if any(part.prompt_cache_breakpoint is not UNSET for part in parts):
+            return [InputText(text, Breakpoint())]
+        return self._marked([InputText(text)], cached=is_cached(result.cache_control))
+
+    def _marked(self, parts: list[Part], *, cached: bool) -> list[Part]:
+        """The parts with a mark at their end, where one is wanted and there are marks left."""
+        if not (cached and self._marks):
+            return parts
+        if parts[-1].prompt_cache_breakpoint is UNSET:
+            self._marks -= 1
+        return [*parts[:-1], msgspec.structs.replace(parts[-1], prompt_cache_breakpoint=Breakpoint())]

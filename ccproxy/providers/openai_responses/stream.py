@@ -183,7 +183,7 @@ class ResponsesStream(WrittenStream):
 
     def _end(self, document: Raw) -> None:
         response = decode(bytes(document), Response, "the response at the end")
-        self.usage = usage_in(response.usage)
+        self.usage = usage_in(response)
         require_ended(response, bytes(document), self._want)
         self._writer.text(self._stops.flush())
         reason = stop_reason(response, called=bool(self._calls), refused=self._refused)

@@ -26,10 +26,11 @@ class InputText(Struct, frozen=True, tag="input_text", omit_defaults=True):
     prompt_cache_breakpoint: Breakpoint | UnsetType = UNSET
 
 
-class InputImage(Struct, frozen=True, tag="input_image"):
+class InputImage(Struct, frozen=True, tag="input_image", omit_defaults=True):
     """An image: an address, or a `data:` URL."""
 
     image_url: str
+    prompt_cache_breakpoint: Breakpoint | UnsetType = UNSET
 
 
 class InputFile(Struct, frozen=True, tag="input_file", omit_defaults=True):
@@ -38,6 +39,7 @@ class InputFile(Struct, frozen=True, tag="input_file", omit_defaults=True):
     filename: str | UnsetType = UNSET
     file_data: str | UnsetType = UNSET
     file_url: str | UnsetType = UNSET
+    prompt_cache_breakpoint: Breakpoint | UnsetType = UNSET
 
 
 class OutputText(Struct, frozen=True, tag="output_text"):
@@ -239,6 +241,7 @@ class Response(Struct, frozen=True):
     status: str | None = None
     output: list[Raw] | None = None
     usage: ResponseUsage | None = None
+    service_tier: object = None
     error: Raw | UnsetType = UNSET
     incomplete_details: IncompleteDetails | None = None
 
