@@ -80,8 +80,8 @@ PROVIDERS = """\
 ## Types of providers
 
 A provider without `api_key` and `api_key_file` gets the key of its type's variable, if its address is at the
-type's own scheme, host and port, whatever the path: a key never goes to another host than that of who issued it. A variable alone, without an entry
-in `providers`, enables its type's provider.
+type's own host, by any path: a key never goes to another host than that of who issued it. A variable alone,
+without an entry in `providers`, enables its type's provider.
 
 | type | address | variable | model for Claude names |
 |---|---|---|---|"""

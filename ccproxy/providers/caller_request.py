@@ -94,15 +94,11 @@ def session_of(call: Call, request: Request) -> str:
 def unsayable(head: Head, *, says_cache_control: bool = False) -> set[str]:
     """The paths of what no translator has a word for."""
     dropped = {name for name, value in head.fields.items() if name not in _READ and bytes(value) != _NULL}
-    if not says_cache_control and marks_cache(head):
+    cached = (b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools"))
+    if not says_cache_control and any(cached):
         dropped.add("cache_control")
     declared = bytes(head.fields.get("tools", b""))
     return dropped | {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
-
-
-def marks_cache(head: Head) -> bool:
-    """Whether the caller marks what is to be cached."""
-    return any(b'"cache_control"' in bytes(head.fields.get(name, b"")) for name in ("system", "messages", "tools"))
 
 
 def is_hurried(head: Head) -> bool:

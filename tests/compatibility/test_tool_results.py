@@ -57,7 +57,7 @@ def test_tool_use(cell: Cell):
         said(
             "messages.2", {"role": "tool", "tool_call_id": "toolu_1", "content": "It rains"}, detail="`role: tool`"
         ),
-        responses=said("input.2.output", "It rains", detail="`function_call_output`"),
+        responses=said("input.2.output.0.text", "It rains", detail="`function_call_output`"),
         gemini=said("contents.2.parts.0.functionResponse.response", {"output": "It rains"}),
     ),
 )
@@ -71,7 +71,7 @@ def test_result_text(cell: Cell):
     "`tool_result` as blocks",
     each(
         said("messages.2.content", "It rains\nand snows"),
-        responses=said("input.2.output", "It rains\nand snows"),
+        responses=said("input.2.output.0.text", "It rains\nand snows"),
         gemini=said("contents.2.parts.0.functionResponse.response.output", "It rains\nand snows"),
     ),
 )
@@ -120,7 +120,7 @@ def test_result_pdf(cell: Cell):
     "`is_error`",
     each(
         said("messages.2.content", "Error: no such file"),
-        responses=said("input.2.output", "Error: no such file"),
+        responses=said("input.2.output.0.text", "Error: no such file"),
         gemini=said("contents.2.parts.0.functionResponse.response", {"error": "no such file"}),
     ),
 )
@@ -134,7 +134,7 @@ def test_result_error(cell: Cell):
     "`tool_result` without content",
     each(
         said("messages.2.content", "(no output)"),
-        responses=said("input.2.output", "(no output)"),
+        responses=said("input.2.output.0.text", "(no output)"),
         gemini=said("contents.2.parts.0.functionResponse.response", {"output": ""}),
     ),
     "An empty result becomes `(no output)` where servers refuse an empty one.",
@@ -152,7 +152,7 @@ TWO = (used(), used("toolu_2", "b.txt"))
     "results in another order than the calls, with text before",
     each(
         said("messages.3.content", "It snows", detail="in the calls' order"),
-        responses=said("input.4.output", "It snows", detail="in the calls' order"),
+        responses=said("input.4.output.0.text", "It snows", detail="in the calls' order"),
         gemini=said(
             "contents.2.parts.1.functionResponse.response.output", "It snows", detail="in the calls' order"
         ),

@@ -118,7 +118,13 @@ def _responses(body: bytes) -> list[bytes]:
     pieces = [*tools, bytes(members.get("instructions", b""))]
     for item in _items(members["input"]):
         parts = _members(item)
-        pieces += _said(parts, ["type", "role"]) if "role" in parts else [bytes(item)]
+        if "role" in parts:
+            pieces += _said(parts, ["type", "role"])
+        elif bytes(parts.get("output", b""))[:1] == b"[":
+            output = [Raw(unmarked(part)) for part in _items(parts["output"])]
+            pieces.append(msgspec.json.encode({**parts, "output": output}))
+        else:
+            pieces.append(bytes(item))
     return pieces
 
 

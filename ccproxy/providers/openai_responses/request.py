@@ -12,7 +12,6 @@ from msgspec import UNSET
 from ccproxy.documents import Head
 from ccproxy.messages import EMPTY_OBJECT, Request
 from ccproxy.providers.caller_request import (
-    marks_cache,
     opened_late,
     shows_thinking,
     unsayable,
@@ -58,7 +57,7 @@ def translate(
     Raises:
         ApiError: INVALID_REQUEST, where bytes that were not opened so far are not UTF-8, or are nested too deeply.
     """
-    marked = dialect.cache_control == "marked" and reasoning.marks_caches(model) and marks_cache(head)
+    marked = dialect.cache_control == "marked" and reasoning.marks_caches(model)
     dropped = unsayable(head, says_cache_control=marked)
     if marked and b'"cache_control"' in bytes(head.fields.get("tools", b"")):
         dropped.add("tools.cache_control")
