@@ -60,6 +60,15 @@ class Recording(Struct, frozen=True):
         return self.path.with_name(self.path.name + suffix)
 
 
+class _Turn(Struct):
+    role: str
+
+
+class _Asked(Struct):
+    messages: list[_Turn] = []
+    mcp_servers: list[msgspec.Raw] = []
+
+
 @cache
 def all_recordings() -> tuple[Recording, ...]:
     """Every recording, in order of its path; none where the folder is absent."""
@@ -72,6 +81,18 @@ def all_recordings() -> tuple[Recording, ...]:
 def recordings(*providers: str, api: str) -> list[Recording]:
     """The recordings of some providers' API."""
     return [r for r in all_recordings() if r.facts.provider in providers and r.facts.api == api]
+
+
+def is_anthropics_alone(recording: Recording) -> bool:
+    """Whether others refuse a request to Anthropic: it begins the answer, or names MCP servers."""
+    asked = msgspec.json.decode(recording.request or b"{}", type=_Asked)
+    return bool(asked.mcp_servers) or (bool(asked.messages) and asked.messages[-1].role == "assistant")
+
+
+def asked_of_claude() -> list[Recording]:
+    """Requests to Anthropic that were answered, but for those that others refuse."""
+    answered = [r for r in recordings("anthropic", api="messages") if r.facts.http_status == 200]
+    return [r for r in answered if r.request is not None and not is_anthropics_alone(r)]
 
 
 def each(found: list[Recording]) -> pytest.MarkDecorator:

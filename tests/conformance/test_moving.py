@@ -31,6 +31,7 @@ from conformance.wires import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from unit.chat import events
 
 from ccproxy.errors import ApiError, UpstreamProtocolError
 from ccproxy.provider import Exchange
@@ -238,18 +239,32 @@ def kept(exchange: Exchange, recording: Recording) -> list[Json]:
     return content
 
 
-@each(ANSWERS)
+REQUEST: Json = {"messages": [{"role": "user", "content": "hi"}], "thinking": {"type": "adaptive"}}
+
+
+def says_something(recording: Recording) -> bool:
+    """Whether an answer holds a text or a call: some providers failed, some answers are empty."""
+    exchange = WIRE_OF[recording.facts.provider, recording.facts.api].exchange(REQUEST)
+    try:
+        if not recording.is_stream:
+            content = msgspec.json.decode(exchange.answer(recording.response).body)["content"]
+        else:
+            stream = exchange.stream()
+            stream.feed(recording.response)
+            stream.close()
+            documents = events(stream.take())
+            content = [each["content_block"] for each in documents if each["type"] == "content_block_start"]
+    except (ApiError, UpstreamProtocolError):
+        return False
+    return any(block["type"] in {"text", "tool_use"} for block in content)
+
+
+@each([recording for recording in ANSWERS if says_something(recording)])
 def test_a_recorded_answer_goes_everywhere(recording: Recording):
     """Real answers have shapes that nobody would think of."""
     wire = WIRE_OF[recording.facts.provider, recording.facts.api]
-    request: Json = {"messages": [{"role": "user", "content": "hi"}], "thinking": {"type": "adaptive"}}
-    exchange = wire.exchange({**request, "stream": recording.is_stream})
-    try:
-        content = kept(exchange, recording)
-    except (ApiError, UpstreamProtocolError):
-        pytest.skip("the provider failed")
-    if not any(block["type"] in {"text", "tool_use"} for block in content):
-        pytest.skip("it says nothing")
+    request = REQUEST
+    content = kept(wire.exchange({**request, "stream": recording.is_stream}), recording)
     calls = [block["id"] for block in content if block["type"] == "tool_use"]
     results = [{"type": "tool_result", "tool_use_id": id_, "content": "ok"} for id_ in calls]
     turns = [

@@ -79,9 +79,10 @@ def folded(chunks: list[dict[str, Any]]) -> dict[str, Any]:
             elif name != "role" and isinstance(value, str):
                 message[name] = message.get(name, "") + value
     message["tool_calls"] = list(calls.values())
-    usage = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
+    told = [chunk for chunk in chunks if chunk.get("usage")]
+    counted = {name: told[-1].get(name) for name in ("usage", "service_tier")} if told else {}
     choices = [{"index": 0, "message": message, "finish_reason": finish}]
-    return {"id": chunks[0]["id"], "choices": choices, "usage": usage[-1] if usage else None}
+    return {"id": chunks[0]["id"], "choices": choices, **counted}
 
 
 def is_whole(call: dict[str, Any]) -> bool:

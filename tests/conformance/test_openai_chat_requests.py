@@ -4,21 +4,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from conformance.recordings import Recording, each, recordings
+from conformance.recordings import Recording, asked_of_claude, each, is_anthropics_alone, recordings
 from unit.chat import provider
 
 from ccproxy.call import Call, Target
 from ccproxy.documents import decode_head, decode_request
 from ccproxy.errors import ApiError
 from ccproxy.messages import Block, Request, Text, ToolResult
-from ccproxy.providers.caller_request import PREFILL
+from ccproxy.providers.caller_request import MCP, PREFILL
 from ccproxy.providers.deepseek import DEEPSEEK
 from ccproxy.providers.openai_chat import OPENAI
 from ccproxy.providers.openrouter import OPENROUTER
 
-REQUESTS = [
-    r for r in recordings("anthropic", api="messages") if r.request is not None and r.facts.http_status == 200
-]
+REQUESTS = asked_of_claude()
 DIALECTS = {
     "gpt-4.1": OPENAI,
     "gpt-6-sol": OPENAI,
@@ -30,16 +28,11 @@ MODELS = tuple(DIALECTS)
 
 
 def said(body: bytes, model: str) -> dict[str, Any]:
-    """What goes upstream; the test ends where there is a reason that it cannot."""
+    """What goes upstream."""
     call = Call(edge="http", request_id="req_1", body=body)
-    try:
-        exchange = provider(dialect=DIALECTS[model]).exchange(
-            call, decode_head(body), Target("openai", model, "default")
-        )
-    except ApiError as failure:
-        assert failure.message == PREFILL  # noqa: PT017  # the one thing that cannot be said
-        assert msgspec.json.decode(body)["messages"][-1]["role"] == "assistant"
-        pytest.skip("prefill")
+    exchange = provider(dialect=DIALECTS[model]).exchange(
+        call, decode_head(body), Target("openai", model, "default")
+    )
     document: dict[str, Any] = msgspec.json.decode(exchange.request.body or b"")
     assert exchange.dropped == tuple(sorted(set(exchange.dropped)))
     return document
@@ -62,6 +55,15 @@ def _texts(blocks: list[Block]) -> list[str]:
             content = block.content or ""
             found += [content] if isinstance(content, str) else _texts(content)
     return found
+
+
+@each([r for r in recordings("anthropic", api="messages") if is_anthropics_alone(r)])
+def test_what_nobody_else_can_answer_is_refused(recording: Recording):
+    """Without a word the answer would be another one."""
+    with pytest.raises(ApiError) as refusal:
+        said(recording.request or b"", "gpt-4.1")
+
+    assert refusal.value.message in {MCP, PREFILL}
 
 
 @pytest.mark.parametrize("model", MODELS)
