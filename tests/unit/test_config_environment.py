@@ -231,6 +231,7 @@ def test_a_providers_own_host_gets_its_key_by_any_path(home: Path, url: str):
     "url",
     [
         "http://api.deepseek.com",
+        "http://api.deepseek.com:443",
         "https://api.deepseek.com:8443",
         "https://api.deepseek.com.example.org",
         "https://deepseek.com",
