@@ -96,7 +96,7 @@ def running(folder: Path, **settings: Any) -> Iterator[Service]:
             process.wait()
     written = log.read_text()
     assert code == 0, written
-    assert not re.search(r" ERROR | CRITICAL |Traceback", written), written
+    assert not re.search(r" ERROR | CRITICAL |\"level\":\"(error|critical)\"|Traceback", written), written
 
 
 def _coverage() -> dict[str, str]:

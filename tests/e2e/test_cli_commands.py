@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from e2e.cli import COMMAND, Cli, until
 from e2e.service import free_ports
-from e2e.tools import PROJECT, require
+from e2e.tools import PROJECT, TREE, clean_environment, require, run
 
 from ccproxy.cli import COMMANDS
 from ccproxy.cli.configuration import config
@@ -127,6 +127,14 @@ def test_a_misspelt_command_is_told_the_right_one(cli: Cli):
     assert (done.returncode, "Did you mean start?" in done.stderr) == (2, True)
 
 
+def test_the_processes_of_these_tests_run_this_tree(tmp_path: Path):
+    """Another CCProxy may be installed in the same Python; then all that is seen here would be about that one."""
+    script = "import ccproxy, ccproxy_pb; print(ccproxy.__path__[0], ccproxy_pb.__path__[0])"
+    done = run([sys.executable, "-c", script], env=clean_environment(tmp_path), cwd=tmp_path)
+
+    assert done.stdout.split() == [str(PROJECT / "ccproxy"), str(PROJECT / "generated" / "ccproxy_pb")]
+
+
 # Completion.
 
 
@@ -137,7 +145,7 @@ def test_bash_completes_commands_and_options():
         'complete_(){ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _ccproxy_completion ccproxy; '
         'echo "${COMPREPLY[@]}"; }; complete_ ccproxy st; complete_ ccproxy stop --ti'
     )
-    environment = {"PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"}
+    environment = {"PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}", "PYTHONPATH": TREE}
     done = subprocess.run(
         [require("bash"), "-c", script], env=environment, capture_output=True, text=True, check=True
     )

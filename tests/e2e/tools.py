@@ -11,6 +11,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 TOOLS = PROJECT / ".tools"
 MODULES = TOOLS / "node_modules"
+TREE = os.pathsep.join([str(PROJECT), str(PROJECT / "generated")])
 PLACES = (TOOLS / "bin", MODULES / ".bin")
 
 REQUIRE = "CCPROXY_REQUIRE_TOOLS"
@@ -57,6 +58,6 @@ def run(
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """An environment with nobody's keys, settings or HTTP proxies in it."""
+    """An environment with nobody's keys, settings or HTTP proxies in it, where `ccproxy` is this tree's."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(home)}
+    return {**kept, "HOME": str(home), "PYTHONPATH": TREE}
