@@ -68,3 +68,19 @@ def tool_results(messages: list[dict[str, Any]]) -> list[str]:
         for block in message["message"]["content"]
         if block["type"] == "tool_result"
     ]
+
+
+def thinking(messages: list[dict[str, Any]]) -> list[str]:
+    """What the model is seen to think."""
+    return [block["thinking"] for block in _said(messages) if block["type"] == "thinking" and block["thinking"]]
+
+
+def texts(messages: list[dict[str, Any]]) -> list[str]:
+    """What the model says, block by block."""
+    return [block["text"] for block in _said(messages) if block["type"] == "text"]
+
+
+def _said(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        block for message in messages if message["type"] == "assistant" for block in message["message"]["content"]
+    ]

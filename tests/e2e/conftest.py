@@ -11,11 +11,25 @@ from e2e import outside as world
 from e2e.service import POLL_SECONDS, Service, running
 from e2e.tools import clean_environment
 
+from ccproxy.config import demo_providers
+
 KEY = "sk-the-operators-key"
 ALIAS = "claude-sonnet-5-5"
 
 RELAYED = "claude-demo-1"
 TRANSLATED = "openai,gpt-demo-1"
+
+WIRES = {
+    "anthropic": RELAYED,
+    "chat": TRANSLATED,
+    "responses": "openai,gpt-5-demo",
+    "gemini": "gemini,gemini-3-demo",
+    "deepseek": "deepseek,deepseek-demo-1",
+    "openrouter": "openrouter,demo/openrouter-demo-1",
+    "deepseek-relayed": "deepseek,claude-demo-1",
+    "openrouter-relayed": "openrouter,claude-demo-1",
+}
+"""A model for every way to a provider that there is."""
 
 EVENTUALLY_SECONDS = 10.0
 
@@ -46,9 +60,9 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
     return wait
 
 
-@pytest.fixture(params=[RELAYED, TRANSLATED], ids=["relayed", "translated"])
+@pytest.fixture(params=WIRES.values(), ids=WIRES)
 def model(request: pytest.FixtureRequest) -> str:
-    """A model behind each wire format: Anthropic's, which is relayed, and Chat Completions, translated."""
+    """A model behind each wire format: what a client sees must not tell which one it is."""
     return request.param
 
 
@@ -75,7 +89,7 @@ def reflecting_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 @pytest.fixture(scope="session")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an upstream outside of the service, which speaks both providers' wire formats."""
+    """The URL of an upstream outside of the service, which speaks every provider's wire format."""
     script = Path(__file__).with_name("demo_upstream.py")
     with subprocess.Popen(
         [sys.executable, str(script)],
@@ -86,6 +100,17 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
         process.terminate()
+
+
+@pytest.fixture(scope="module")
+def wired_service(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Iterator[Service]:
+    """One with every provider, all of them at `upstream`, which tells what has reached it."""
+    providers = [
+        {"name": each.name, "api_base_url": each.api_base_url, "model_apis": each.model_apis}
+        for each in demo_providers(upstream)
+    ]
+    with running(tmp_path_factory.mktemp("wired"), providers=providers, retry={"attempts": 1}) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from e2e.claude_code import ClaudeCode, tool_results
-from e2e.conftest import ALIAS, KEY, TRANSLATED
+from e2e.claude_code import ClaudeCode, texts, thinking, tool_results
+from e2e.conftest import ALIAS, KEY, TRANSLATED, WIRES
 from e2e.outside import Outside
 from e2e.service import Service
 from e2e.test_python_sdk import ONE_PIXEL
@@ -37,7 +37,7 @@ def test_it_runs_a_tool_and_answers_with_its_output(claude: Starting, service: S
     messages = claude(service).ask(f"Run this. {ECHO}", "--model", model, *BASH)
 
     assert tool_results(messages) == ["ccproxy-42"]
-    assert messages[-1]["result"] == "Demo: tool Bash returned: ccproxy-42"
+    assert texts(messages) == ["Demo: tool Bash returned: ccproxy-42"]
     assert (messages[-1]["is_error"], messages[-1]["stop_reason"]) == (False, "end_turn")
     assert service.counts() == (successes + 2, failures)
 
@@ -51,9 +51,14 @@ def test_it_works_with_its_own_default_model(claude: Starting, service: Service)
     assert service.served_by("anthropic", "default") == before + 2
 
 
-def test_json_output_holds_the_answer(claude: Starting, service: Service):
+def test_json_output_holds_the_answer(
+    request: pytest.FixtureRequest, claude: Starting, service: Service, model: str
+):
     """Scripts read `--output-format json` more often than the stream of messages."""
-    result = claude(service).result("Hello")
+    if model == WIRES["gemini"]:
+        reason = "the signature behind a text ends the stream in an empty thinking block; Claude Code prints that"
+        request.applymarker(pytest.mark.xfail(reason=reason))
+    result = claude(service).result("Hello", "--model", model)
 
     assert result["subtype"] == "success"
     assert result["result"] == "Demo answer to: Hello"
@@ -69,20 +74,44 @@ def test_a_route_gives_its_model_names_to_another_provider(claude: Starting, rou
 
 
 def test_parallel_tools_and_thinking_survive_a_session_that_goes_on(
-    claude: Starting, service: Service, model: str
+    claude: Starting, wired_service: Service, upstream: str, model: str
 ):
-    """A second turn sends back all of the first: thinking, two calls, two results. Nothing may be refused then."""
-    _, failures = service.counts()
-    session = claude(service)
+    """A second turn sends back all of the first: thinking, two calls, two results. Nothing may be refused then.
+
+    The upstream knows its own thinking by the signature; each request of the session brings all of it back.
+    """
+    _, failures = wired_service.counts()
+    recalled = facts(upstream)["recalled"]
+    thoughts = [] if model == TRANSLATED else ["Let me see"]  # Chat Completions shows none
+    session = claude(wired_service, MAX_THINKING_TOKENS="2000")
     two = "[[think Let me see]] [[say Two at once.]] " + ECHO + ECHO.replace("ccproxy-", "second-")
     first = session.ask(two, "--model", model, *BASH)
+
+    assert thinking(first) == thoughts
+    assert sorted(tool_results(first)) == ["ccproxy-42", "second-42"]
+    assert sorted(texts(first)[-1].splitlines()) == [  # the tools ran side by side, and may end in any order
+        "Demo: tool Bash returned: ccproxy-42",
+        "Demo: tool Bash returned: second-42",
+    ]
+    assert (facts(upstream)["recalled"] > recalled) == bool(thoughts)
+
+    recalled = facts(upstream)["recalled"]
     (session.folder / "notes.txt").write_text("remember the milk\n")
     read = msgspec.json.encode({"file_path": str(session.folder / "notes.txt")}).decode()
-    second = session.ask(f"[[tool Read {read}]]", "--continue", "--model", model, "--allowedTools", "Read")
+    asked = f"[[think Let me see]] [[tool Read {read}]]"
+    second = session.ask(asked, "--continue", "--model", model, "--allowedTools", "Read")
 
-    assert sorted(tool_results(first)) == ["ccproxy-42", "second-42"]
-    assert "remember the milk" in second[-1]["result"]
-    assert service.counts()[1] == failures
+    assert thinking(second) == thoughts
+    assert "remember the milk" in texts(second)[-1]
+    assert (facts(upstream)["recalled"] > recalled) == (bool(thoughts))
+    assert wired_service.counts()[1] == failures
+    assert facts(upstream)["open_streams"] == 0
+
+
+def facts(upstream: str) -> dict[str, int]:
+    """What the upstream has seen so far."""
+    seen: dict[str, int] = httpx.get(upstream, trust_env=False).json()
+    return seen
 
 
 def test_it_writes_a_file(claude: Starting, service: Service, model: str):
@@ -101,9 +130,10 @@ def test_it_shows_an_image_to_the_model(claude: Starting, service: Service, mode
     picture = session.folder / "a.png"
     picture.write_bytes(ONE_PIXEL)
     read = msgspec.json.encode({"file_path": str(picture)}).decode()
-    result = session.ask(f"[[tool Read {read}]]", "--model", model, "--allowedTools", "Read")[-1]
+    messages = session.ask(f"[[tool Read {read}]]", "--model", model, "--allowedTools", "Read")
 
-    assert "[image image/png," in result["result"]
+    blind = model == "deepseek,deepseek-demo-1"  # it takes text only, and CCProxy says so in the image's place
+    assert ("[image omitted" if blind else "[image image/png,") in texts(messages)[-1]
 
 
 def test_it_understands_that_a_prompt_is_too_long(claude: Starting, service: Service):
@@ -168,8 +198,9 @@ def test_another_providers_models_that_it_discovers_can_be_used(claude: Starting
         "claude-via-openai/gpt-demo-1": "gpt-demo-1 (openai)",
         "claude-via-openai/gpt-demo-1-mini": "gpt-demo-1-mini (openai)",
     }.items() <= {model["id"]: model["display_name"] for model in found}.items()
-    assert [answer["result"] for answer in answers] == ["Demo: tool Bash returned: ccproxy-42"] * 2
-    assert service.served_by("openai", "provider,model") == before + 4
+    assert len(aliases) > 1
+    assert {answer["result"] for answer in answers} == {"Demo: tool Bash returned: ccproxy-42"}
+    assert service.served_by("openai", "provider,model") == before + 2 * len(aliases)
 
 
 def test_it_reaches_nobody_but_the_service(claude: Starting, service: Service, outside: Outside):

@@ -1,8 +1,8 @@
 """The official Python SDK: what an application does that only swapped its base URL."""
 
 import base64
+import re
 from collections.abc import AsyncIterator, Iterator
-from itertools import groupby
 
 import anthropic
 import pytest
@@ -106,15 +106,9 @@ def test_raw_events_come_in_the_documented_order(client: Anthropic, model: str):
     """Clients that read events themselves rely on the order, and on a message that starts and stops once."""
     stream = client.messages.create(model=model, max_tokens=100, messages=asking("Hello"), stream=True)
 
-    kinds = [kind for kind, _ in groupby(event.type for event in stream)]
-    assert [kind for kind in kinds if kind != "ping"] == [
-        "message_start",
-        "content_block_start",
-        "content_block_delta",
-        "content_block_stop",
-        "message_delta",
-        "message_stop",
-    ]
+    kinds = " ".join(event.type for event in stream if event.type != "ping")
+    block = "content_block_start (content_block_delta )+content_block_stop "
+    assert re.fullmatch(f"message_start ({block})+message_delta message_stop", kinds)
 
 
 def test_a_folded_stream_equals_the_whole_answer(client: Anthropic, model: str):
@@ -128,7 +122,7 @@ def test_a_folded_stream_equals_the_whole_answer(client: Anthropic, model: str):
 
 
 def _without_ids(message: Message) -> list[dict[str, object]]:
-    exclude = {"id", "parsed_output", "caller"}
+    exclude = {"id", "parsed_output", "caller", "signature"}  # of two answers, each is signed on its own
     return [{"stop": message.stop_reason}, *(block.model_dump(exclude=exclude) for block in message.content)]
 
 
@@ -164,9 +158,8 @@ def test_the_sdks_own_tool_runner_runs_to_the_end(client: Anthropic, model: str)
     final = runner.until_done()
 
     assert seen == [("Paris", 2)]
-    (answer,) = final.content
-    assert answer.type == "text"
-    assert answer.text.endswith("returned: sunny in Paris")
+    (text,) = [block.text for block in final.content if block.type == "text"]
+    assert text.endswith("returned: sunny in Paris")
 
 
 def test_a_thread_is_refused_where_nobody_keeps_it(client: Anthropic):
@@ -224,8 +217,8 @@ def test_parallel_tool_calls_keep_their_own_ids_and_results(client: Anthropic, m
 
 
 def test_one_call_at_most_where_parallel_calls_are_off(client: Anthropic, model: str):
-    """Some tools must not run side by side, and the application said so."""
-    message = client.messages.create(
+    """Some tools must not run side by side. Where the provider has no word for that, the caller is told."""
+    answer = client.messages.with_raw_response.create(
         model=model,
         max_tokens=200,
         messages=asking(TWO_CALLS),
@@ -233,7 +226,10 @@ def test_one_call_at_most_where_parallel_calls_are_off(client: Anthropic, model:
         tool_choice={"type": "auto", "disable_parallel_tool_use": True},
     )
 
-    assert [block.type for block in message.content] == ["tool_use"]
+    calls = [block for block in answer.parse().content if block.type == "tool_use"]
+    dropped = "disable_parallel_tool_use" in answer.headers.get("x-ccproxy-dropped", "")
+    assert len(calls) == (2 if dropped else 1)
+    assert dropped == (model == "deepseek,deepseek-demo-1")
 
 
 def test_a_forced_tool_is_called_with_arguments_of_its_schema(client: Anthropic, model: str):
@@ -246,8 +242,7 @@ def test_a_forced_tool_is_called_with_arguments_of_its_schema(client: Anthropic,
         tool_choice={"type": "tool", "name": "weather"},
     )
 
-    (call,) = message.content
-    assert call.type == "tool_use"
+    (call,) = [block for block in message.content if block.type == "tool_use"]
     assert call.input == {"city": "demo", "days": 1}
 
 
@@ -289,10 +284,10 @@ def test_hidden_reasoning_is_counted(client: Anthropic):
 
 def test_a_cut_answer_says_max_tokens(client: Anthropic, model: str):
     """An application that takes a cut answer for a whole one acts on half of it."""
-    message = client.messages.create(model=model, max_tokens=5, messages=asking("[[tokens 50]]"))
+    message = client.messages.create(model=model, max_tokens=20, messages=asking("[[tokens 50]]"))
 
     assert message.stop_reason == "max_tokens"
-    assert message.usage.output_tokens == 5
+    assert message.usage.output_tokens == 20
 
 
 def test_a_stop_sequence_cuts_the_answer(client: Anthropic, model: str):
@@ -305,7 +300,7 @@ def test_a_stop_sequence_cuts_the_answer(client: Anthropic, model: str):
 
 
 def test_an_image_arrives(client: Anthropic, model: str):
-    """The two wire formats write images differently; the bytes must survive the translation."""
+    """The wire formats write images differently; the bytes must survive the translation, or be missed aloud."""
     source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(ONE_PIXEL).decode()}
     message = client.messages.create(
         model=model,
@@ -313,7 +308,9 @@ def test_an_image_arrives(client: Anthropic, model: str):
         messages=[{"role": "user", "content": [{"type": "image", "source": source}]}],
     )
 
-    assert f"[image image/png, {len(ONE_PIXEL)} bytes]" in text_of(message)
+    blind = model == "deepseek,deepseek-demo-1"
+    seen = "image omitted: this model takes text only" if blind else f"image image/png, {len(ONE_PIXEL)} bytes"
+    assert f"[{seen}]" in text_of(message)
 
 
 def test_tokens_are_counted(client: Anthropic, model: str):

@@ -3,22 +3,25 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
-from e2e.conftest import RELAYED, TRANSLATED
+from e2e.conftest import RELAYED, TRANSLATED, WIRES
 from e2e.service import Service
 from e2e.tools import require, require_module, run
 
 SCRIPT = Path(__file__).with_name("typescript_sdk.mjs")
 
 
-@pytest.fixture(scope="module", params=[RELAYED, TRANSLATED], ids=["relayed", "translated"])
-def said(request: pytest.FixtureRequest, service: Service) -> Any:
-    """What the script tells of its calls."""
+@pytest.fixture(scope="module", params=WIRES.values(), ids=WIRES)
+def said(request: pytest.FixtureRequest, wired_service: Service, upstream: str) -> Any:
+    """What the script tells of its calls, and the upstream of them."""
     sdk = require_module("@anthropic-ai/sdk")
-    done = run([require("node"), str(SCRIPT), str(sdk), service.url, request.param], seconds=60)
+    before = httpx.get(upstream, trust_env=False).json()["recalled"]
+    done = run([require("node"), str(SCRIPT), str(sdk), wired_service.url, request.param], seconds=60)
     assert done.returncode == 0, done.stderr
-    return msgspec.json.decode(done.stdout)
+    recalled = httpx.get(upstream, trust_env=False).json()["recalled"] - before
+    return {**msgspec.json.decode(done.stdout), "model": request.param, "recalled": recalled}
 
 
 def test_create_answers_a_whole_message(said: Any):
@@ -53,6 +56,31 @@ def test_the_sdks_own_tool_runner_runs_to_the_end(said: Any):
     """It calls functions by itself; half of the protocol is in its hands, not the application's."""
     assert said["toolRunner"]["seen"] == ["Paris"]
     assert said["toolRunner"]["text"].endswith("returned: Paris is sunny")
+
+
+def test_thinking_goes_back_to_who_thought_it(said: Any):
+    """The SDK puts the signature together from the stream; a changed one would be refused here."""
+    hidden = said["model"] == TRANSLATED
+    assert said["thinking"] == {
+        "thoughts": [] if hidden else ["Let me see"],
+        "text": "Looking.",
+        "final": "Demo: tool weather returned: Paris is sunny",
+    }
+    assert (said["recalled"] == 0) == hidden
+
+
+def test_the_reason_of_an_end_is_told(said: Any):
+    """Each of them asks something else of the application."""
+    assert said["refused"]["stop"] == "refusal"
+    assert said["stopped"] == {"text": "one", "stop": "stop_sequence"}
+    assert said["full"]["stop"] == "max_tokens"
+    assert said["full"]["text"].endswith(" 20")
+
+
+def test_an_answer_has_the_form_that_was_asked_for(said: Any):
+    """DeepSeek promises an object, and no more."""
+    loose = said["model"] == "deepseek,deepseek-demo-1"
+    assert msgspec.json.decode(said["formed"]["text"]) == ({} if loose else {"city": "demo"})
 
 
 def test_an_error_is_the_class_applications_catch(said: Any):

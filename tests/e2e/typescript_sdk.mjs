@@ -68,6 +68,31 @@ async function toolRunner() {
   return { text: textOf(await runner), seen };
 }
 
+async function thinking() {
+  const asked = { model, max_tokens: 2000, tools, thinking: { type: "enabled", budget_tokens: 1024 } };
+  const messages = asking('[[think Let me see]] [[say Looking.]] [[tool weather {"city": "Paris"}]]');
+  const first = await client.messages.stream({ ...asked, messages }).finalMessage();
+  const results = first.content
+    .filter((block) => block.type === "tool_use")
+    .map((call) => ({ type: "tool_result", tool_use_id: call.id, content: `${call.input.city} is sunny` }));
+  messages.push({ role: "assistant", content: first.content }, { role: "user", content: results });
+  const final = await client.messages.stream({ ...asked, messages }).finalMessage();
+  const thoughts = first.content.flatMap((block) => (block.type === "thinking" ? [block.thinking] : []));
+  return { thoughts: thoughts.filter(Boolean), text: textOf(first), final: textOf(final) };
+}
+
+async function ended(text, more) {
+  const message = await client.messages.stream({ model, max_tokens: 200, messages: asking(text), ...more }).finalMessage();
+  return { text: textOf(message).trim(), stop: message.stop_reason };
+}
+
+const schema = {
+  type: "object",
+  properties: { city: { type: "string" } },
+  required: ["city"],
+  additionalProperties: false,
+};
+
 async function failure(directive) {
   const seen = [];
   try {
@@ -95,6 +120,11 @@ const said = {
   stream: await stream(),
   toolLoop: await toolLoop(),
   toolRunner: await toolRunner(),
+  thinking: await thinking(),
+  refused: await ended("[[stop refusal]] [[say No]]"),
+  stopped: await ended("[[say one END two]]", { stop_sequences: ["END"] }),
+  full: await ended("[[tokens 50]]", { max_tokens: 20 }),
+  formed: await ended("Which city?", { output_config: { format: { type: "json_schema", schema } } }),
   limited: await failure("[[error 429]]"),
   broken: await failure("[[fail 3]]"),
   cut: await failure("[[cut 3]]"),
