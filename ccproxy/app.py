@@ -27,6 +27,8 @@ from ccproxy.connections import Connections, close
 from ccproxy.demo import Demo
 from ccproxy.gateway import Gateway
 from ccproxy.health import Health
+from ccproxy.limits import Limiter
+from ccproxy.memory import limit_bytes, resident_bytes
 from ccproxy.metrics import Metrics
 from ccproxy.models import Listings
 from ccproxy.probe import probe_idle
@@ -57,6 +59,7 @@ class Service:
         self.metrics = Metrics()
         self.serving = Serving()
         self.health = Health(self.serving.tell)
+        self.limiter = Limiter(self.metrics)
         self.status = Status(config, self.metrics, self.serving, self.health, build_from(environ))
         self.http_port = 0
         self.grpc_port = 0
@@ -96,6 +99,17 @@ class Service:
             labels=("provider",),
         )
         self.metrics.gauge(
+            "ccproxy_shedding",
+            "1 while new calls are refused because there is too much to do, by what there is too little of.",
+            lambda: {(name,): float(self.health.shedding == name) for name in ("event_loop", "memory")},
+            labels=("reason",),
+        )
+        self.metrics.gauge(
+            "ccproxy_body_bytes_in_flight",
+            "The size of the requests under way.",
+            lambda: {(): float(self.limiter.body_bytes)},
+        )
+        self.metrics.gauge(
             "ccproxy_config_last_success_timestamp_seconds",
             "When the configuration in use was loaded.",
             lambda: {(): self._loaded_at},
@@ -114,7 +128,8 @@ class Service:
             self.status.configured(config)
         stack.push_async_callback(self._close)
         backend, _ = await self._backend(config)
-        self.proxy = Proxy(backend, self.metrics, self.serving, request_log=logs.write if config.log else None)
+        request_log = logs.write if config.log else None
+        self.proxy = Proxy(backend, self.metrics, self.serving, request_log=request_log, limiter=self.limiter)
         limits = config.performance
         stack.push_async_callback(self.proxy.close)
         gateway = Gateway(
@@ -178,7 +193,8 @@ class Service:
             self.router,
             upstreams,
             retry=config.retry,
-            whole_seconds=config.performance.request_timeout,
+            performance=config.performance,
+            limits=self.limiter.limits(config),
             listings=self._listings,
         )
         return backend, retired
@@ -223,7 +239,15 @@ class Service:
             watchdog.beat()
             self.metrics.loop_lag(late)
             self.health.lag(late)
+            self.health.shed(self._pressure(late))
             self.health.update()
+
+    def _pressure(self, late: float) -> str:
+        """Why new calls are refused, with a timer this late; empty where they are not."""
+        limits = self.config.limits
+        bound = limit_bytes() if limits.shed_memory_percent else None
+        memory = 100 * resident_bytes() / bound if bound else None
+        return self.limiter.pressure.look(late, limits.shed_lag, memory, limits.shed_memory_percent)
 
     async def probe(self) -> None:
         """Asks idle providers, where the operator wants that."""

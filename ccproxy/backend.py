@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Mapping
 
 from ccproxy.attempts import Budget
-from ccproxy.config import RetryConfig
+from ccproxy.config import PerformanceConfig, RetryConfig
+from ccproxy.limits import Limits
 from ccproxy.models import Catalogue, Listings
 from ccproxy.routing import Router
 from ccproxy.upstream import Upstream
-
-WHOLE_SECONDS = 600.0  # for a whole answer: the SDK's own default
 
 
 class Backend:
@@ -19,7 +18,8 @@ class Backend:
         router: The operator's routes.
         upstreams: The providers by name.
         retry: Which further attempts there may be.
-        whole_seconds: How long a whole answer may take.
+        performance: How long things may take.
+        limits: What is refused.
         listings: What is known of models.
     """
 
@@ -29,14 +29,16 @@ class Backend:
         upstreams: Mapping[str, Upstream],
         *,
         retry: RetryConfig | None = None,
-        whole_seconds: float = WHOLE_SECONDS,
+        performance: PerformanceConfig | None = None,
+        limits: Limits | None = None,
         listings: Listings | None = None,
     ) -> None:
         self.router = router
         self.upstreams = upstreams
         self.retry = RetryConfig() if retry is None else retry
         self.budgets = {name: Budget(self.retry.budget_percent) for name in upstreams}
-        self.whole_seconds = whole_seconds
+        self.performance = PerformanceConfig() if performance is None else performance
+        self.limits = Limits() if limits is None else limits
         self.catalogue = Catalogue(router, upstreams, listings)
         self.calls = 0
         self._idle = asyncio.Event()

@@ -35,16 +35,17 @@ class Connections:
             OSError: One cannot be opened. Then everything is as before.
         """
         opened: dict[str, _Opened] = {}
-        open_after = config.retry.open_after
-        way = (config.proxy_url, config.no_proxy, config.ca_file, config.performance.request_timeout, open_after)
+        times = config.performance
+        seconds = (times.request_timeout, times.first_byte_timeout, times.silence_timeout)
+        way = (config.proxy_url, config.no_proxy, config.ca_file, *seconds, config.retry.open_after)
         async with AsyncExitStack() as stack:
             for provider in config.active:
-                wanted = (provider, *way)
+                wanted = (structs.replace(provider, max_in_flight=0), *way)  # a limit is none of the way's
                 known = self._opened.get(provider.name)
                 if known is None or known.wanted != wanted:
                     transport = await stack.enter_async_context(_transport(provider, config))
                     first, *others = _providers(provider)
-                    known = _Opened(wanted, transport, Upstream(first, transport, others, open_after))
+                    known = _Opened(wanted, transport, Upstream(first, transport, others, config.retry.open_after))
                 opened[provider.name] = known
             stack.pop_all()
         kept = {id(each.transport) for each in opened.values()}
@@ -85,4 +86,6 @@ def _transport(provider: ProviderConfig, config: Config) -> HttpTransport:
         no_proxy=config.no_proxy,
         ca_file=config.ca_file,
         whole_seconds=config.performance.request_timeout,
+        # A bound around both: the call's own times, which a reload changes at once, end it earlier.
+        silence_seconds=max(config.performance.first_byte_timeout, config.performance.silence_timeout),
     )

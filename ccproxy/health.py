@@ -65,6 +65,7 @@ class Health:
         self._providers: dict[str, ProviderHealth] = {}
         self._calm_at = 0.0
         self._lags = False
+        self._shedding = ""
 
     @property
     def providers(self) -> Sequence[ProviderHealth]:
@@ -77,6 +78,11 @@ class Health:
         return self._lags
 
     @property
+    def shedding(self) -> str:
+        """Why new calls are refused; empty where they are not."""
+        return self._shedding
+
+    @property
     def usable(self) -> bool:
         """Whether some provider can be called."""
         return any(each.condition in USABLE for each in self._providers.values())
@@ -84,7 +90,9 @@ class Health:
     @property
     def fine(self) -> bool:
         """Whether nothing is known to be wrong."""
-        return not self._lags and all(each.condition in FINE for each in self._providers.values())
+        return not (self._lags or self._shedding) and all(
+            each.condition in FINE for each in self._providers.values()
+        )
 
     def watch(self, upstreams: Mapping[str, Upstream]) -> None:
         """Speaks of these providers from now on. Those that were there before keep their past."""
@@ -113,6 +121,16 @@ class Health:
             self._calm_at = now + CALM_SECONDS
         elif now >= self._calm_at:
             self._set_lag(lags=False, why=f"no timer was late for {CALM_SECONDS:g} s")
+
+    def shed(self, reason: str) -> None:
+        """New calls are refused for `reason`; they no longer are where it is empty."""
+        if reason != self._shedding:
+            before, self._shedding = self._shedding, reason
+            if reason:
+                log.warning("new calls are refused: %s", reason)
+            else:
+                log.info("new calls are taken again; they were refused: %s", before)
+            self._on_change()
 
     def update(self) -> None:
         """Reads the circuits. What differs from before is logged, with its reason, and told."""

@@ -17,6 +17,7 @@ from ccproxy.logs import LoggedRequest
 from ccproxy.message_stream import MessageStream, broken
 from ccproxy.metrics import Measurement, Metrics
 from ccproxy.patience import Patience
+from ccproxy.places import FullError
 from ccproxy.provider import Answer, Exchange, printable, redact_each
 from ccproxy.upstream import ReadyResponse, UpstreamResponse
 
@@ -65,6 +66,9 @@ class Journey:
             except ApiError as error:
                 attempt.permit.failed(error, self._clock())
                 await stack.aclose()
+                if isinstance(error, FullError) and self._attempts.number == 1:  # nobody was asked: no call
+                    self._metrics.rejected(self._call.edge, "provider_in_flight")
+                    self._measurement.abandon()
                 pause = self._after(attempt, error)
             if pause:
                 await self._patience.wait(partial(asyncio.sleep, pause))
@@ -93,7 +97,14 @@ class Journey:
         patience = patience or self._patience
         exchange, response = await self._send(stack, attempt, patience, stream=True)
         headers = self._headers(attempt, exchange, response)
-        stream = MessageStream(response, exchange.stream(), patience, headers, attempt.target.provider)
+        stream = MessageStream(
+            response,
+            exchange.stream(),
+            patience,
+            headers,
+            attempt.target.provider,
+            self._backend.performance.silence_timeout,
+        )
         await stream.open()
         if stream.has_content:
             attempt.permit.content(self._clock())
@@ -189,17 +200,23 @@ class Journey:
         if exchange.request.ready is not None:
             attempt.permit.close(self._clock())  # nobody is asked, so nothing is learned
             return exchange, ReadyResponse(exchange.request.ready)
+        await self._place(stack, attempt, patience)
         while True:
             started = self._clock()
+            until = started + self._backend.performance.first_byte_timeout if stream else None
             outcome = "none"
             try:
                 response = await patience.wait(
-                    partial(stack.enter_async_context, transport.send(exchange.request, stream=stream))
+                    partial(stack.enter_async_context, transport.send(exchange.request, stream=stream)), until
                 )
                 outcome = f"{response.status // 100}xx"
             except ApiError as error:
                 outcome = error.reason.lower()
                 raise
+            except TimeoutError as error:
+                outcome = Reason.TIMEOUT.lower()
+                message = f"provider {provider.name}: no answer in time"
+                raise ApiError(Reason.TIMEOUT, message).by(provider.name) from error
             finally:
                 retry = attempt.number > 1
                 self._metrics.upstream(provider.name, outcome, self._clock() - started, retry=retry)
@@ -211,6 +228,12 @@ class Journey:
             if again is None:
                 raise refusal
             exchange = again
+
+    async def _place(self, stack: AsyncExitStack, attempt: Attempt, patience: Patience) -> None:
+        """Waits for a place at the attempt's provider, where there are only so many."""
+        places = self._backend.limits.places.get(attempt.target.provider)
+        if places is not None:
+            await patience.wait(partial(stack.enter_async_context, places.place()))
 
     def _headers(self, attempt: Attempt, exchange: Exchange, response: UpstreamResponse) -> dict[str, str]:
         headers = attempt.endpoint.provider.reply_headers(response.headers)

@@ -12,7 +12,7 @@ from ccproxy.upstream import UpstreamResponse
 
 GATE_SECONDS = 20.0  # then the 200 goes out with a comment, so that the connection stays open
 PING_SECONDS = 15.0  # of silence; Claude Code gives a stream up after 300
-PROGRESS_SECONDS = 300.0  # without a whole event: bytes alone are no progress
+SILENCE_SECONDS = 300.0  # without a whole event: bytes alone are no progress
 MAX_STREAM_BYTES = 64 << 20
 
 
@@ -29,12 +29,14 @@ class MessageStream:
         patience: Patience,
         headers: Mapping[str, str],
         provider: str,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self.headers = headers
         self._response = response
         self._stream = stream
         self._patience = patience
         self._provider = provider
+        self._silence_seconds = silence_seconds
         self._loop = asyncio.get_running_loop()
         self._held = b""
         self._failure: ApiError | None = None
@@ -66,8 +68,10 @@ class MessageStream:
         gate = self._loop.time() + GATE_SECONDS
         while not (self._stream.has_content or self._stream.finished):
             try:
-                chunk = await self._patience.wait(self._response.read, gate)
+                chunk = await self._patience.wait(self._response.read, min(gate, self._silent_at))
             except TimeoutError:
+                if self._loop.time() >= self._silent_at:
+                    raise self._silent() from None
                 self._held = self._held or KEEP_ALIVE
                 return
             self._held += self._take(chunk)
@@ -86,8 +90,11 @@ class MessageStream:
             if self._stream.finished:
                 raise StopAsyncIteration
             try:
-                chunk = await self._patience.wait(self._response.read, self._loop.time() + PING_SECONDS)
+                until = min(self._loop.time() + PING_SECONDS, self._silent_at)
+                chunk = await self._patience.wait(self._response.read, until)
             except TimeoutError:
+                if self._loop.time() >= self._silent_at:
+                    raise self._silent() from None
                 return PING if self._begun else KEEP_ALIVE
             frames = self._take(chunk)
             if frames:
@@ -117,13 +124,21 @@ class MessageStream:
         now = self._loop.time()
         if frames:
             self._progress_at = now
-        elif now - self._progress_at > PROGRESS_SECONDS:
-            message = f"provider {self._provider}: no event for {PROGRESS_SECONDS:g} s"
-            return ApiError(Reason.TIMEOUT, message, replay="never").by(self._provider)
+        elif now >= self._silent_at:
+            return self._silent()
         if self._read > MAX_STREAM_BYTES:
             message = f"provider {self._provider} streamed more than {MAX_STREAM_BYTES >> 20} MiB"
             return ApiError(Reason.UPSTREAM_INVALID_RESPONSE, message)  # our limit: says nothing of the provider
         return None
+
+    @property
+    def _silent_at(self) -> float:
+        """When the provider has been silent for too long."""
+        return self._progress_at + self._silence_seconds
+
+    def _silent(self) -> ApiError:
+        message = f"provider {self._provider}: no event for {self._silence_seconds:g} s"
+        return ApiError(Reason.TIMEOUT, message).by(self._provider)
 
 
 def broken(error: UpstreamProtocolError) -> ApiError:

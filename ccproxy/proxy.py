@@ -18,6 +18,7 @@ from ccproxy.call import Call
 from ccproxy.documents import decode_request, replace_members
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.journey import Journey
+from ccproxy.limits import Admission, Limiter
 from ccproxy.logs import LoggedRequest, RequestLog
 from ccproxy.message_stream import MessageStream, broken
 from ccproxy.messages import Usage
@@ -26,8 +27,6 @@ from ccproxy.patience import Patience
 from ccproxy.provider import redact_each
 from ccproxy.serving import Serving
 from ccproxy.tokens import estimate, family_of
-
-STREAM_SECONDS = 3600.0
 
 
 class Reply(Struct, frozen=True):
@@ -47,11 +46,13 @@ class Proxy:
         serving: Serving,
         *,
         request_log: RequestLog | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self._backend = backend
         self._metrics = metrics
         self._serving = serving
         self._request_log = request_log
+        self._limiter = Limiter(metrics) if limiter is None else limiter
         self._running: set[Patience] = set()
 
     @property
@@ -82,12 +83,14 @@ class Proxy:
         """
         with (
             LoggedRequest(self._request_log, call, "create_message") as logged,
-            self._accepted(call) as (backend, patience),
+            self._accepted(call) as (backend, patience, admission),
             self._counted(call, stream=False) as measurement,
         ):
             async with AsyncExitStack() as stack:
                 journey = Journey(self._metrics, backend, call, patience, measurement, logged)
                 answer, headers = await journey.first(stack, journey.whole)
+                admission.charge(answer.usage)
+                headers |= admission.headers()
                 measurement.succeed(**_counts(answer.usage))
                 logged.succeed(headers, answer.usage)
                 return Reply(answer.body, headers)
@@ -101,13 +104,14 @@ class Proxy:
         """
         with (
             LoggedRequest(self._request_log, call, "stream_message") as logged,
-            self._accepted(call, STREAM_SECONDS) as (backend, patience),
+            self._accepted(call, stream=True) as (backend, patience, admission),
             self._counted(call, stream=True) as measurement,
         ):
             async with AsyncExitStack() as stack:
                 journey = Journey(self._metrics, backend, call, patience, measurement, logged)
                 hedges = bool(backend.retry.hedge_after)
                 stream = await journey.first(stack, journey.hedged if hedges else journey.stream)
+                stream.headers = {**stream.headers, **admission.headers()}
                 measurement.first_event()
                 logged.first_event()
                 try:
@@ -121,6 +125,7 @@ class Proxy:
                     measurement.abort("client", **_counts(stream.usage))
                     raise
                 finally:
+                    admission.charge(stream.usage)
                     logged.answered(stream.headers, stream.usage)
                 journey.completed()
                 measurement.succeed(**_counts(stream.usage))
@@ -134,7 +139,7 @@ class Proxy:
         """
         with (
             LoggedRequest(self._request_log, call, "count_tokens") as logged,
-            self._accepted(call) as (backend, patience),
+            self._accepted(call, message=False) as (backend, patience, _),
         ):
             head = call.head()
             target = backend.router.route(head)[0]
@@ -191,20 +196,32 @@ class Proxy:
             raise shutting_down(self._serving.reason)
 
     @contextmanager
-    def _accepted(self, call: Call, seconds: float | None = None) -> Iterator[tuple[Backend, Patience]]:
-        """Takes the call: it keeps the backend of this moment, and may be waited for until its deadline."""
+    def _accepted(
+        self, call: Call, *, stream: bool = False, message: bool = True
+    ) -> Iterator[tuple[Backend, Patience, Admission]]:
+        """Takes the call: it keeps the backend of this moment, and may be waited for until its deadline.
+
+        Raises:
+            ApiError: It is refused: no call is counted.
+        """
         self._require_accepting()
         backend = self._backend
-        deadline = asyncio.get_running_loop().time() + (seconds or backend.whole_seconds)
+        admission = self._limiter.admit(backend.limits, call, message=message)
+        times = backend.performance
+        deadline = asyncio.get_running_loop().time() + (times.stream_timeout if stream else times.request_timeout)
         patience = Patience(deadline if call.deadline is None else min(deadline, call.deadline))
         self._running.add(patience)
         backend.calls += 1
         try:
-            yield backend, patience
+            yield backend, patience, admission
+        except ApiError as error:
+            error.headers = {**admission.headers(), **error.headers}  # a provider's own say why it refused
+            raise
         finally:
             backend.left()
             self._running.discard(patience)
             patience.close()
+            admission.close()
 
     @contextmanager
     def _counted(self, call: Call, *, stream: bool) -> Iterator[Measurement]:

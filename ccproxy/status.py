@@ -8,13 +8,10 @@ Source: the health endpoints' documentation for names and units; architecture D1
 
 import asyncio
 import os
-import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ccproxy_pb.v1 import status_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,6 +20,7 @@ from msgspec import Struct
 from ccproxy import __version__
 from ccproxy.config import Config
 from ccproxy.health import Condition, Health
+from ccproxy.memory import resident_bytes
 from ccproxy.metrics import Metrics
 from ccproxy.serving import Phase, Serving
 
@@ -145,6 +143,7 @@ class Status:
                     avg_ms=latency.avg_ms, p50_ms=latency.p50_ms, p95_ms=latency.p95_ms, p99_ms=latency.p99_ms
                 ),
                 event_loop_lags=True if self._health.lags else None,
+                shedding=self._health.shedding or None,
             )
         )
         response.upstreams.providers.extend(
@@ -226,13 +225,3 @@ def duration(nanoseconds: int) -> str:
     minutes, seconds = divmod(nanoseconds // NANOSECONDS, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h {minutes}m {seconds}s"
-
-
-def resident_bytes() -> int:
-    """The process's resident memory: what it holds now on Linux, its peak elsewhere."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-    return pages * os.sysconf("SC_PAGE_SIZE")

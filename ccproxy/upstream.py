@@ -34,9 +34,6 @@ FIRST_BYTE_SECONDS = 600.0  # of a whole answer: the SDK's own default
 READ_BYTES = 64 << 10  # held per stopped reader; aiohttp's default holds four times as much
 MAX_ANSWER_BYTES = 64 << 20
 MAX_ERROR_BYTES = 1 << 20
-STREAM_TIMEOUT = aiohttp.ClientTimeout(
-    total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
-)
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 DRAIN_SECONDS = 0.05  # to take the end of a finished stream, so that its connection can serve again
 
@@ -149,7 +146,7 @@ class HttpTransport:
         proxy_url: The HTTP proxy on the way, with its user and password where it asks for them.
         no_proxy: Hosts, `.suffixes`, addresses and networks that are reached without it.
         ca_file: Certificates that are trusted beside the system's.
-        whole_seconds: How long a whole answer may keep silent.
+        whole_seconds, silence_seconds: How long a whole answer, and a streamed one, may keep silent.
 
     Raises:
         OSError: The certificates cannot be read, or the proxy is none. The message names the setting.
@@ -163,14 +160,14 @@ class HttpTransport:
         no_proxy: Sequence[str] = (),
         ca_file: str = "",
         whole_seconds: float = FIRST_BYTE_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._provider = provider
         self._proxy = None if proxy_url is None else _proxy(proxy_url)
         self._no_proxy = no_proxy
         self._trust: ssl.SSLContext | bool = _trust(ca_file) if ca_file else True
-        self._whole_timeout = aiohttp.ClientTimeout(
-            total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=whole_seconds
-        )
+        self._whole_timeout = _timeout(whole_seconds)
+        self._stream_timeout = _timeout(silence_seconds)
         self._session: aiohttp.ClientSession | None = None
         self._is_new: ContextVar[bool] = ContextVar("is_new")
 
@@ -207,7 +204,7 @@ class HttpTransport:
                 headers=request.headers if proxy is None or tunnelled else {**request.headers, **proxy.headers},
                 data=request.body,
                 allow_redirects=False,  # a redirect would carry the key to another host
-                timeout=STREAM_TIMEOUT if stream else self._whole_timeout,
+                timeout=self._stream_timeout if stream else self._whole_timeout,
                 proxy=proxy.url if proxy else None,
                 proxy_headers=proxy.headers if proxy and tunnelled else None,
             )
@@ -378,6 +375,10 @@ def _proxy(proxy_url: Secret) -> _Proxy:
     if url.scheme not in {"http", "https"} or not url.host:
         raise OSError(expected)
     return _Proxy(url.origin(), {"proxy-authorization": user} if user else {})
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=seconds)
 
 
 def _trust(ca_file: str) -> ssl.SSLContext:

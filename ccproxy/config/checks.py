@@ -43,7 +43,23 @@ LIMITS: Mapping[str, Limit] = {
     # Beyond a day it was meant in another unit: the ancestor's numbers were nanoseconds.
     "$.probe_interval": Limit(0, 86_400, "seconds"),
     "$.performance.request_timeout": Limit(0.001, 86_400, "seconds"),
+    "$.performance.stream_timeout": Limit(0.001, 86_400, "seconds"),
+    "$.performance.first_byte_timeout": Limit(0.001, 86_400, "seconds"),
+    "$.performance.silence_timeout": Limit(0.001, 86_400, "seconds"),
     "$.performance.max_request_body_size": Limit(1 << 10, 1 << 30, "bytes"),
+    "$.limits.max_in_flight": Limit(0),
+    "$.limits.max_body_bytes_in_flight": Limit(0),
+    "$.limits.provider_queue": Limit(0, 100),  # who comes later waits longer than it takes to try again
+    "$.limits.provider_wait": Limit(0, 5, "seconds"),
+    "$.limits.requests_per_minute": Limit(0),
+    "$.limits.tokens_per_minute": Limit(0),
+    "$.limits.key_max_in_flight": Limit(0),
+    "$.limits.shed_lag": Limit(0, 60, "seconds"),
+    "$.limits.shed_memory_percent": Limit(0, 100),
+    "$.keys[].requests_per_minute": Limit(0),
+    "$.keys[].tokens_per_minute": Limit(0),
+    "$.keys[].max_in_flight": Limit(0),
+    "$.providers[].max_in_flight": Limit(0),
 }
 
 COMMA_LISTS = ("allowed_ips", "no_proxy")
@@ -69,14 +85,23 @@ def entries(values: list[str]) -> list[str]:
 
 
 def _check_numbers(config: Config, problems: Problems) -> None:
-    for place, limit in LIMITS.items():
-        value: Any = config
-        for name in place.split(".")[1:]:
-            value = getattr(value, name)
-        if value is not None and (value < limit.low or (limit.high is not None and value > limit.high)):
-            problems.check(place, f"expected {limit}")
+    for kind, limit in LIMITS.items():
+        for place, value in _numbers(config, kind):
+            if value is not None and (value < limit.low or (limit.high is not None and value > limit.high)):
+                problems.check(place, f"expected {limit}")
     if config.port and config.port == config.grpc_port and not problems.failed("$.port"):
         problems.check("$.grpc_port", f"{config.port} is the HTTP port already")
+
+
+def _numbers(config: Config, kind: str) -> list[tuple[str, Any]]:
+    """The values of a kind of place, and where each is: `$.keys[].name` is in every key."""
+    found: list[tuple[str, Any]] = [("$", config)]
+    for part in kind.split(".")[1:]:
+        name, several, _ = part.partition("[")
+        found = [(f"{at}.{name}", getattr(value, name)) for at, value in found]
+        if several:
+            found = [(f"{at}[{index}]", each) for at, value in found for index, each in enumerate(value)]
+    return found
 
 
 def _check_access(config: Config, problems: Problems) -> None:
@@ -129,6 +154,8 @@ def _check_keys(config: Config, problems: Problems) -> None:
             problems.check(place, "expected exactly one of key, key_sha256 and key_file")
         if key.key is not None:
             _check_key(key.key, f"{place}.key", "leave the entry out", problems)
+        for number, model in enumerate(key.models):
+            _check_model(model, f"{place}.models[{number}]", problems)
         if key.key_sha256 and not re.fullmatch(r"[0-9A-Fa-f]{64}", key.key_sha256):
             problems.check(f"{place}.key_sha256", "expected the 64 hexadecimal digits of a SHA-256")
 

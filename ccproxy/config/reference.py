@@ -27,6 +27,7 @@ from ccproxy.config.types import (
     EndpointConfig,
     FallbackConfig,
     KeyConfig,
+    LimitsConfig,
     PerformanceConfig,
     ProviderConfig,
     RetryConfig,
@@ -47,6 +48,7 @@ SECTIONS: Mapping[str, tuple[type[Struct], str]] = {
     "`keys`": (KeyConfig, "$.keys[]"),
     "`retry`": (RetryConfig, "$.retry"),
     "`performance`": (PerformanceConfig, "$.performance"),
+    "`limits`": (LimitsConfig, "$.limits"),
 }
 
 

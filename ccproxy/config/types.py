@@ -109,6 +109,12 @@ class KeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
         key: The key itself.
         key_sha256: Its SHA-256 in hexadecimal, so that the file holds no secret.
         key_file: A file whose first line is the key. It is read again when it changes.
+        requests_per_minute: How many messages it may ask for in a minute; 0 for any number. By default that of
+            `limits`.
+        tokens_per_minute: How many tokens they may cost in a minute: input, what is written to a cache, output.
+            0 for any number. By default that of `limits`.
+        max_in_flight: How many calls it may have under way; 0 for any number. By default that of `limits`.
+        models: The models it may ask for, by the names it asks for; `*` stands for any text. Empty for all.
     """
 
     name: str
@@ -116,6 +122,10 @@ class KeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     key: Secret | None = None
     key_sha256: str = ""
     key_file: str = ""
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_in_flight: int | None = None
+    models: list[str] = []
 
 
 class EndpointConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +163,7 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
         default_model: The model for names that are not its own, such as a Claude model's at OpenAI.
         endpoints: More addresses or keys of it. Calls go where the fewest are running; one that fails, asks for
             time or refuses its key is left alone for a while.
+        max_in_flight: How many calls it serves at once; others wait a moment. 0 for any number.
         enabled: Whether it is used.
     """
 
@@ -167,6 +178,7 @@ class ProviderConfig(Struct, frozen=True, forbid_unknown_fields=True):
     models: list[str] = []
     default_model: str = ""
     endpoints: list[EndpointConfig] = []
+    max_in_flight: int = 0
     enabled: bool = True
 
     @property
@@ -212,15 +224,50 @@ class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PerformanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits.
+    """How long things may take, and how large a request may be. A caller's own deadline may end a call earlier.
 
     Attributes:
-        request_timeout: The longest that a whole answer may take; a stream may take an hour.
+        request_timeout: The longest that a whole answer may take.
+        stream_timeout: The longest that a stream may take.
+        first_byte_timeout: The longest that a provider may take until it begins to answer a stream's request.
+        silence_timeout: The longest that a stream may come without an event from the provider.
         max_request_body_size: The largest request.
     """
 
     request_timeout: Duration = Duration(600)
+    stream_timeout: Duration = Duration(3600)
+    first_byte_timeout: Duration = Duration(300)
+    silence_timeout: Duration = Duration(300)
     max_request_body_size: Size = Size(32 * MIB)
+
+
+class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is refused before it becomes a call. Each is for this process: with replicas, for each of them.
+
+    Attributes:
+        max_in_flight: How many calls may be under way; 0 for any number.
+        max_body_bytes_in_flight: How large their requests may be together; 0 for any size.
+        provider_queue: How many calls may wait for a provider with `max_in_flight`.
+        provider_wait: How long they may.
+        requests_per_minute: How many messages each key may ask for in a minute; 0 for any number. Callers without
+            a key count as one.
+        tokens_per_minute: How many tokens they may cost each key in a minute: input, what is written to a cache,
+            output. 0 for any number.
+        key_max_in_flight: How many calls each key may have under way; 0 for any number.
+        shed_lag: How late the event loop may run before new calls are refused; 0 never refuses for that.
+        shed_memory_percent: How much of the memory that the control group (container, service) has may be used
+            before new calls are refused; 0 never refuses for that.
+    """
+
+    max_in_flight: int = 1000
+    max_body_bytes_in_flight: Size = Size(256 * MIB)
+    provider_queue: int = 100
+    provider_wait: Duration = Duration(5)
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    key_max_in_flight: int = 0
+    shed_lag: Duration = Duration(0.25)
+    shed_memory_percent: int = 85
 
 
 class RetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -276,7 +323,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         retry: Further attempts at a call that failed.
         probe_interval: How often a provider that nobody calls is asked for its list of models, to know whether it
             works. That costs nothing. 0 never asks.
-        performance: Limits.
+        performance: How long things may take, and how large a request may be.
+        limits: What is refused before it becomes a call.
         demo: Whether the built-in demo upstream stands in for the providers.
     """
 
@@ -304,6 +352,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     retry: RetryConfig = RetryConfig()
     probe_interval: Duration = Duration(0)
     performance: PerformanceConfig = PerformanceConfig()
+    limits: LimitsConfig = LimitsConfig()
     demo: bool = False
 
     @property

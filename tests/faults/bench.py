@@ -3,6 +3,7 @@
 import asyncio
 import io
 import socket
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ PROMPT = "canary-PROMPT-0815"
 CANARIES = (KEY, PROMPT)
 SILENCE = 0.25  # seconds, where minutes are meant
 PATIENCE = 10.0
+STREAM_SECONDS = PATIENCE  # without a byte, or an event, of a stream
 
 
 def shorten(monkeypatch: pytest.MonkeyPatch, waits: str = "") -> None:
@@ -51,9 +53,7 @@ def shorten(monkeypatch: pytest.MonkeyPatch, waits: str = "") -> None:
     connect = 0.12 if waits == "connection" else PATIENCE
     silence = SILENCE if waits == "bytes" else PATIENCE
     monkeypatch.setattr(upstream, "CONNECT_SECONDS", connect)
-    timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=silence)
-    monkeypatch.setattr(upstream, "STREAM_TIMEOUT", timeout)
-    monkeypatch.setattr(message_stream, "PROGRESS_SECONDS", silence)
+    monkeypatch.setattr(sys.modules[__name__], "STREAM_SECONDS", silence)
     monkeypatch.setattr(upstream, "MAX_ANSWER_BYTES", 1 << 20)
     monkeypatch.setattr(sse, "MAX_FRAME_BYTES", 1 << 16)
     monkeypatch.setattr(message_stream, "MAX_STREAM_BYTES", 1 << 18)
@@ -269,7 +269,11 @@ async def serving(
         providers=list(providers),
         routes=dict(routes or {}),
         retry=retry or RetryConfig(),
-        performance=PerformanceConfig(request_timeout=Duration(request_timeout)),
+        performance=PerformanceConfig(
+            request_timeout=Duration(request_timeout),
+            first_byte_timeout=Duration(STREAM_SECONDS),
+            silence_timeout=Duration(STREAM_SECONDS),
+        ),
     )
     log = io.StringIO()
     async with AsyncExitStack() as stack:

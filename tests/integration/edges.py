@@ -45,7 +45,7 @@ class Edge(Protocol):
 
     async def create(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome: ...
     async def stream(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome: ...
-    async def count(self, document: dict[str, Any]) -> Outcome: ...
+    async def count(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome: ...
     async def models(self, **query: Any) -> Outcome: ...
     async def model(self, model_id: str) -> Outcome: ...
 
@@ -81,8 +81,9 @@ class HttpEdge:
                 outcome.events.append(data)
         return outcome
 
-    async def count(self, document: dict[str, Any]) -> Outcome:
-        return self._outcome(await self.client.post("/v1/messages/count_tokens", json=document))
+    async def count(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome:
+        path = "/v1/messages/count_tokens"
+        return self._outcome(await self.client.post(path, json=document, headers=headers))
 
     async def models(self, **query: Any) -> Outcome:
         return self._outcome(await self.client.get("/v1/models", params=query))
@@ -132,7 +133,7 @@ class GrpcEdge:
         except asyncio.CancelledError:
             call.cancel()  # grpc.aio forgets to, where the headers have just come and the first read not begun
             raise
-        outcome.headers = dict(await call.initial_metadata())
+        outcome.headers = {**dict(await call.initial_metadata()), **dict(await call.trailing_metadata())}
         return outcome
 
     def call(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Any:
@@ -140,9 +141,9 @@ class GrpcEdge:
         request = json_codec.decode(proxy_pb2.CreateMessageRequest, msgspec.json.encode(document))
         return self.stub.StreamMessage(request, metadata=tuple(headers.items()))
 
-    async def count(self, document: dict[str, Any]) -> Outcome:
+    async def count(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome:
         request = json_codec.decode(proxy_pb2.CountTokensRequest, msgspec.json.encode(document))
-        return await self._unary(self.stub.CountTokens(request))
+        return await self._unary(self.stub.CountTokens(request, metadata=tuple(headers.items())))
 
     async def models(self, **query: Any) -> Outcome:
         return await self._unary(self.stub.ListModels(proxy_pb2.ListModelsRequest(**query)))
@@ -154,7 +155,7 @@ class GrpcEdge:
         try:
             message = await call
         except grpc.aio.AioRpcError as error:
-            return Outcome(failure=failure_of(error))
+            return Outcome(failure=failure_of(error), headers=dict(error.trailing_metadata() or ()))
         headers = dict(await call.initial_metadata())
         return Outcome(document=msgspec.json.decode(json_codec.encode(message)), headers=headers)
 

@@ -5,7 +5,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 
 from ccproxy import upstream as module
@@ -36,10 +35,10 @@ async def listening(answer: Answer) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def asked(url: str, *, stream: bool = True):
+async def asked(url: str, *, stream: bool = True, **settings):
     """The response to one request."""
     request = UpstreamRequest("POST", url, {"x-api-key": "secret"}, b"{}")
-    async with HttpTransport("test") as transport, transport.send(request, stream=stream) as response:
+    async with HttpTransport("test", **settings) as transport, transport.send(request, stream=stream) as response:
         yield response
 
 
@@ -106,7 +105,7 @@ async def test_plain_http_where_tls_is_expected_says_so():
 
 async def test_a_handshake_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
     """The time to connect holds TLS, too."""
-    monkeypatch.setattr(module, "STREAM_TIMEOUT", aiohttp.ClientTimeout(sock_connect=0.1))
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.1)
     async with listening(await sent(b"")) as url:
         with pytest.raises(ApiError) as caught:
             async with asked(url.replace("http:", "https:")):
@@ -150,9 +149,8 @@ async def test_what_came_before_a_break_is_read_before_the_break_is_told():
     assert caught.value.reason is Reason.UPSTREAM_UNREACHABLE
 
 
-async def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch):
+async def test_silence_is_a_timeout():
     """A stream that says nothing for minutes is dead."""
-    monkeypatch.setattr(module, "STREAM_TIMEOUT", aiohttp.ClientTimeout(sock_read=0.05))
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"\r\nhello")
@@ -161,7 +159,7 @@ async def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch):
 
     async with listening(answer) as url:
         with pytest.raises(ApiError) as caught:
-            async with asked(url) as response:
+            async with asked(url, silence_seconds=0.05) as response:
                 await response.body()
 
     assert (caught.value.reason, caught.value.status) == (Reason.TIMEOUT, 504)

@@ -175,6 +175,20 @@ def test_a_late_loop_degrades_until_it_was_in_time_for_a_while(caplog: pytest.Lo
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
+def test_refused_calls_degrade_and_are_told_once_each_way(caplog: pytest.LogCaptureFixture):
+    """Whoever reads `degraded` finds the reason beside it, and in the log."""
+    bench = Bench()
+    seen = []
+    with caplog.at_level(logging.INFO, "ccproxy.health"):
+        for reason in ("memory", "memory", "event_loop", "", ""):
+            bench.health.shed(reason)
+            seen.append((bench.health.shedding, bench.health.fine))
+
+    assert seen == [("memory", False), ("memory", False), ("event_loop", False), ("", True), ("", True)]
+    assert bench.changes == 3
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "INFO"]
+
+
 def test_providers_that_stay_keep_their_past_over_a_new_configuration():
     """A reload must not call a failing provider unknown; one that is new is."""
     bench = Bench()

@@ -1,20 +1,33 @@
 """A call's attempts, through the core: what is sent where, what the caller hears, and what is left behind."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 from unit.fakes import ScriptedResponse, ScriptedTransport, answer
+from unit.test_metrics import samples
 
 from ccproxy import attempts
 from ccproxy.backend import Backend
 from ccproxy.call import Call
 from ccproxy.circuit import Circuit, State
-from ccproxy.config import Config, Duration, FallbackConfig, ProviderConfig, RetryConfig, RouteConfig
+from ccproxy.config import (
+    Config,
+    Duration,
+    FallbackConfig,
+    PerformanceConfig,
+    ProviderConfig,
+    RetryConfig,
+    RouteConfig,
+)
 from ccproxy.errors import ApiError, Reason
+from ccproxy.limits import Limits
 from ccproxy.logs import Entry
 from ccproxy.metrics import Metrics
+from ccproxy.places import Places
+from ccproxy.provider import UpstreamRequest
 from ccproxy.providers import BY_TYPE
 from ccproxy.proxy import Proxy
 from ccproxy.routing import Router
@@ -315,7 +328,7 @@ async def test_the_end_of_the_service_ends_both():
 async def test_our_own_time_for_a_whole_answer_is_the_providers_failure():
     """However it was wasted: it had ten minutes. No fallback follows, for there is no time left."""
     bench = Bench(answer(5.0, WHOLE), then=(answer(CHAT),), retry=RetryConfig(uncertain=True))
-    bench.backend.whole_seconds = 0.02
+    bench.backend.performance = PerformanceConfig(request_timeout=Duration(0.02))
     with pytest.raises(ApiError) as caught:
         await bench.proxy.create_message(call())
 
@@ -330,3 +343,54 @@ async def test_a_stream_that_cannot_be_read_goes_where_a_whole_answer_would():
     headers, _ = await collected(bench)
 
     assert headers["x-ccproxy-provider"] == "openai"
+
+
+async def test_a_provider_that_does_not_begin_to_answer_is_its_failure(monkeypatch: pytest.MonkeyPatch):
+    """It may have been billed, so nothing follows; the circuit and the numbers hear of it."""
+    bench = Bench()
+    bench.backend.performance = PerformanceConfig(first_byte_timeout=Duration(0.02))
+
+    @asynccontextmanager
+    async def silent(_: UpstreamRequest, *, stream: bool) -> AsyncIterator[ScriptedResponse]:
+        assert stream
+        await asyncio.sleep(5)
+        yield answer(START)
+
+    monkeypatch.setattr(bench.first, "send", silent)
+    with pytest.raises(ApiError) as caught:
+        await collected(bench)
+
+    assert (caught.value.reason, caught.value.provider) == (Reason.TIMEOUT, "anthropic")
+    assert samples(bench.metrics, "ccproxy_upstream_requests_total") == {("first", "timeout", "anthropic"): 1}
+    assert bench.circuit().running == 0
+    assert bench.metrics.totals().failed == 1
+
+
+async def test_a_fallback_without_a_free_place_fails_the_call():
+    """The target was asked, so this is a call, and a failed one."""
+    bench = Bench(refused(529, "overloaded_error"), refused(529, "overloaded_error"))
+    full = Places("openai")
+    full.change(1, 0, 0.0)
+    bench.backend.limits = Limits(places={"openai": full})
+    async with full.place():
+        with pytest.raises(ApiError) as caught:
+            await bench.proxy.create_message(call())
+
+    assert (caught.value.reason, caught.value.status) == (Reason.OVERLOADED, 503)
+    assert bench.metrics.totals().failed == 1
+    assert samples(bench.metrics, "ccproxy_rejected_total") == {}
+    assert bench.circuit("openai").running == 0
+
+
+async def test_a_call_that_waits_in_vain_for_a_place_may_be_answered_by_its_hedge():
+    """Then it is a call like any other, and nothing was refused."""
+    bench = Bench(then=(answer(0.06, CHUNKS),), retry=HEDGING)
+    full = Places("anthropic")
+    full.change(1, 1, 0.04)
+    bench.backend.limits = Limits(places={"anthropic": full})
+    async with full.place():
+        headers, _ = await collected(bench)
+
+    assert headers["x-ccproxy-provider"] == "openai"
+    assert (bench.metrics.totals().success, bench.metrics.totals().failed) == (1, 0)
+    assert samples(bench.metrics, "ccproxy_rejected_total") == {}

@@ -13,10 +13,10 @@ from ccproxy.patience import Patience
 from ccproxy.providers.anthropic.stream import RelayStream
 
 
-def streamed(*steps: Step) -> MessageStream:
+def streamed(*steps: Step, silence: float = 60) -> MessageStream:
     """A relayed stream."""
     patience = Patience(asyncio.get_running_loop().time() + 60)
-    return MessageStream(answer(*steps), RelayStream("anthropic"), patience, {}, "anthropic")
+    return MessageStream(answer(*steps), RelayStream("anthropic"), patience, {}, "anthropic", silence)
 
 
 async def ending(stream: MessageStream) -> tuple[bytes, ApiError]:
@@ -29,14 +29,23 @@ async def ending(stream: MessageStream) -> tuple[bytes, ApiError]:
     return frames, caught.value
 
 
-async def test_bytes_without_an_event_are_no_progress(monkeypatch: pytest.MonkeyPatch):
+async def test_bytes_without_an_event_are_no_progress():
     """A byte a second keeps every read alive, and the caller waiting for ever."""
-    monkeypatch.setattr(module, "PROGRESS_SECONDS", 0.05)
     drip = [step for _ in range(50) for step in (b":", 0.01)]
-    frames, error = await ending(streamed(START + BLOCK, *drip))
+    frames, error = await ending(streamed(START + BLOCK, *drip, silence=0.05))
 
     assert frames == START + BLOCK
     assert (error.reason, error.provider) == (Reason.TIMEOUT, "anthropic")
+
+
+@pytest.mark.parametrize("before", [b"", START, START + BLOCK])
+async def test_silence_ends_a_stream_before_and_after_it_has_begun(before: bytes):
+    """Shorter than the time until a ping, and until the gate opens by itself: the operator's word counts."""
+    frames, error = await ending(streamed(*[before] * bool(before), 5.0, DELTA, silence=0.05))
+
+    assert frames == (before if BLOCK in before else b"")
+    assert (error.reason, error.provider) == (Reason.TIMEOUT, "anthropic")
+    assert "no event for 0.05 s" in error.message
 
 
 async def test_an_answer_without_end_is_ended(monkeypatch: pytest.MonkeyPatch):

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,7 +19,7 @@ from ccproxy.health import Health
 from ccproxy.metrics import Metrics
 from ccproxy.providers import BY_TYPE
 from ccproxy.serving import Phase, Serving
-from ccproxy.status import Build, Status, build_from, duration, resident_bytes
+from ccproxy.status import Build, Status, build_from, duration
 from ccproxy.upstream import Upstream
 
 SECOND = 1_000_000_000
@@ -285,21 +283,3 @@ def test_the_build_comes_from_the_environment():
 
     assert build_from(environ) == Build(commit="abc", date="2025-01-17T08:00:00Z")
     assert build_from({"CCPROXY_BUILD_COMMIT": ""}) == Build(commit="unknown", date="unknown")
-
-
-def test_memory_is_what_the_process_holds():
-    """Within reason: an interpreter is neither a kilobyte nor a terabyte."""
-    assert 1 << 20 < resident_bytes() < 1 << 34
-
-
-@pytest.mark.parametrize("platform", ["linux", "darwin"])
-def test_memory_is_told_without_proc(monkeypatch: pytest.MonkeyPatch, platform: str):
-    """MacOS has none; its peak comes in bytes, others' in kibibytes."""
-
-    def absent(_: Path) -> str:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "read_text", absent)
-    monkeypatch.setattr(sys, "platform", platform)
-
-    assert resident_bytes() > 0

@@ -597,6 +597,8 @@ def _write_performance(message: status_pb2.Performance, path: Path, budget: Budg
         document["latency"] = _write_latency_stats(message.latency, (*path, "latency"), budget)
     if message.HasField("event_loop_lags"):
         document["event_loop_lags"] = message.event_loop_lags
+    if message.HasField("shedding"):
+        document["shedding"] = message.shedding
     return document
 
 

@@ -372,12 +372,15 @@ class Performance(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     LATENCY_FIELD_NUMBER: _builtins.int
     EVENT_LOOP_LAGS_FIELD_NUMBER: _builtins.int
+    SHEDDING_FIELD_NUMBER: _builtins.int
     memory_mb: _builtins.float
     """Resident memory in MiB, to one decimal."""
     goroutines: _builtins.int
     """Running asyncio tasks and threads (the documented name is kept)."""
     event_loop_lags: _builtins.bool
     """True while the event loop runs late."""
+    shedding: _builtins.str
+    """Why new calls are refused, while they are: "event_loop" or "memory"."""
     @_builtins.property
     def requests(self) -> Global___RequestStats:
         """Request counts."""
@@ -394,14 +397,20 @@ class Performance(_message.Message):
         requests: Global___RequestStats | None = ...,
         latency: Global___LatencyStats | None = ...,
         event_loop_lags: _builtins.bool | None = ...,
+        shedding: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_loop_lags", b"_event_loop_lags", "event_loop_lags", b"event_loop_lags", "latency", b"latency", "requests", b"requests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_loop_lags", b"_event_loop_lags", "_shedding", b"_shedding", "event_loop_lags", b"event_loop_lags", "latency", b"latency", "requests", b"requests", "shedding", b"shedding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_loop_lags", b"_event_loop_lags", "event_loop_lags", b"event_loop_lags", "goroutines", b"goroutines", "latency", b"latency", "memory_mb", b"memory_mb", "requests", b"requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_loop_lags", b"_event_loop_lags", "_shedding", b"_shedding", "event_loop_lags", b"event_loop_lags", "goroutines", b"goroutines", "latency", b"latency", "memory_mb", b"memory_mb", "requests", b"requests", "shedding", b"shedding"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__event_loop_lags: _TypeAlias = _typing.Literal["event_loop_lags"]  # noqa: Y015
     _WhichOneofArgType__event_loop_lags: _TypeAlias = _typing.Literal["_event_loop_lags", b"_event_loop_lags"]  # noqa: Y015
+    _WhichOneofReturnType__shedding: _TypeAlias = _typing.Literal["shedding"]  # noqa: Y015
+    _WhichOneofArgType__shedding: _TypeAlias = _typing.Literal["_shedding", b"_shedding"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_loop_lags) -> _WhichOneofReturnType__event_loop_lags | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shedding) -> _WhichOneofReturnType__shedding | None: ...
 
 Global___Performance: _TypeAlias = Performance  # noqa: Y015
 
