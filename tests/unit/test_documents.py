@@ -78,6 +78,71 @@ def test_a_document_of_many_small_values_is_refused(bomb: bytes):
         check_budget(bomb + b" " * (1 << 20))
 
 
+def test_a_bomb_is_known_by_its_first_part():
+    """Its end is not looked at: to count all of 32 MiB is a stall of its own."""
+    bomb = Watched(b"[" * (2 << 20) + b" " * (30 << 20))
+    with pytest.raises(ApiError):
+        check_budget(bomb)
+
+    assert bomb.seen <= 2 << 20
+
+
+class Watched(bytes):
+    """Bytes that remember how far they were counted."""
+
+    seen = 0
+
+    def count(self, what: bytes, start: int = 0, end: int = 0) -> int:
+        self.seen = max(self.seen, min(end, len(self)))
+        return super().count(what, start, end)
+
+
+def padded(document: str) -> bytes:
+    """A large request."""
+    blank = " " * (1 << 20)
+    return f'{{"model":"m","max_tokens":1,{blank}{document}}}'.encode()
+
+
+TURN = '{"role":"user","content":"a"}'
+BLOCK = '{"type":"text","text":"a"}'
+RESULT = '{"type":"tool_result","tool_use_id":"t","content":[%s]}'
+UNKNOWN = '{"type":"zzz"}'
+
+
+@pytest.mark.parametrize(
+    ("document", "times"),
+    [
+        ('"messages":[%s]', (TURN, 100_001)),
+        ('"messages":[{"role":"user","content":[%s]}]', (BLOCK, 100_000)),
+        ('"messages":[{"role":"user","content":[%s]}]', (UNKNOWN, 100_000)),
+        ('"messages":[{"role":"user","content":[' + RESULT + "]}]", (BLOCK, 100_000)),
+        ('"messages":[],"tools":[%s]', ('{"name":"a"}', 100_001)),
+    ],
+    ids=["turns", "blocks", "unknown blocks", "results", "tools"],
+)
+def test_what_takes_too_long_to_translate_is_refused(document: str, times: tuple[str, int]):
+    """Each costs microseconds of Python, and all other callers wait."""
+    unit, count = times
+    with pytest.raises(ApiError, match="too many messages, blocks and tools") as failure:
+        decode_request(padded(document % ",".join([unit] * count)))
+
+    assert failure.value.status == 400
+
+
+@pytest.mark.parametrize("content", [f"[{BLOCK}]", '"a"', f"[{UNKNOWN}]", f"[{RESULT % BLOCK}]"])
+def test_a_large_request_of_few_parts_is_read(content: str):
+    """As most are: images, documents, long texts."""
+    request = decode_request(padded(f'"messages":[{{"role":"user","content":{content}}}],"tools":null'))
+
+    assert len(request.messages) == 1
+
+
+def test_a_large_request_that_does_not_fit_is_told_where():
+    """The count says nothing about what it cannot read."""
+    with pytest.raises(ApiError, match="messages"):
+        decode_request(padded('"messages":7'))
+
+
 @pytest.mark.parametrize("body", [b"[" * 900_000, b"x" * (2 << 20)], ids=["small", "large"])
 def test_other_documents_are_within_the_budget(body: bytes):
     """A small one cannot do harm; a large one of text is what a conversation with images is."""
