@@ -25,6 +25,7 @@ from ccproxy.ids import request_id
 from ccproxy.logs import Refusals
 from ccproxy.metrics import Metrics
 from ccproxy.rpc import details
+from ccproxy.rpc.wire import check_fields
 
 EDGE: Edge = "grpc"
 DEADLINE_MARGIN_SECONDS = 0.25  # our own timeout should reach the caller before grpc's, which says nothing
@@ -146,6 +147,7 @@ def parse(message_class: type[Request], data: bytes) -> Request:
     Raises:
         ApiError: INVALID_REQUEST.
     """
+    check_fields(message_class, data)
     try:
         return message_class.FromString(data)
     except DecodeError as error:
