@@ -19,7 +19,7 @@ import grpc
 from aiohttp import web
 from msgspec import structs
 
-from ccproxy import __version__, logs
+from ccproxy import __version__, descriptors, logs
 from ccproxy.access import Access
 from ccproxy.backend import Backend
 from ccproxy.config import Config, Loaded, RetryConfig, RouteConfig, demo_providers
@@ -132,10 +132,18 @@ class Service:
         self.proxy = Proxy(backend, self.metrics, self.serving, request_log=request_log, limiter=self.limiter)
         limits = config.performance
         stack.push_async_callback(self.proxy.close)
-        gateway = Gateway(
-            self.proxy, self.status, self._access, self.metrics, max_body_bytes=limits.max_request_body_size
+        self._gateway = Gateway(
+            self.proxy,
+            self.status,
+            self._access,
+            self.metrics,
+            max_body_bytes=limits.max_request_body_size,
+            connections=config.connections,
         )
-        runner = gateway.runner()
+        self.metrics.gauge(
+            "ccproxy_connections", "Open HTTP connections.", lambda: {(): float(self._gateway.gate.open)}
+        )
+        runner = self._gateway.runner()
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         self._site = await _listen(runner, config.host, config.port)
@@ -150,6 +158,7 @@ class Service:
                 self.metrics,
                 reflect=config.grpc_reflection,
                 max_request_bytes=limits.max_request_body_size,
+                connections=config.connections,
             )
             self.grpc_port = await self._rpc.start(config.host, config.grpc_port)
             stack.push_async_callback(self._rpc.stop, 0)
@@ -279,6 +288,7 @@ async def serve(
         load: Reads it again, at SIGHUP and when a file of it changes.
     """
     config = loaded.config
+    descriptors.raise_limit()
     asked, hurry = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:

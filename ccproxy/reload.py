@@ -25,6 +25,7 @@ FIXED = (
     "log_file",
     "shutdown_timeout",
     "drain_delay",
+    "connections",
 )
 """What is decided at the start: a change of it is told, and counts after a restart."""
 

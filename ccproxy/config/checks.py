@@ -60,6 +60,12 @@ LIMITS: Mapping[str, Limit] = {
     "$.keys[].tokens_per_minute": Limit(0),
     "$.keys[].max_in_flight": Limit(0),
     "$.providers[].max_in_flight": Limit(0),
+    "$.connections.max_total": Limit(1),
+    "$.connections.max_per_address": Limit(1),
+    "$.connections.header_timeout": Limit(0.001, 3600, "seconds"),
+    "$.connections.body_timeout": Limit(0.001, 3600, "seconds"),
+    "$.connections.write_timeout": Limit(0.001, 3600, "seconds"),
+    "$.connections.idle_timeout": Limit(0.001, 3600, "seconds"),
 }
 
 COMMA_LISTS = ("allowed_ips", "no_proxy")

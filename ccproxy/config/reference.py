@@ -23,6 +23,7 @@ from ccproxy.config.types import (
     MIB,
     PROVIDER_TYPES,
     Config,
+    ConnectionsConfig,
     Duration,
     EndpointConfig,
     FallbackConfig,
@@ -49,6 +50,7 @@ SECTIONS: Mapping[str, tuple[type[Struct], str]] = {
     "`retry`": (RetryConfig, "$.retry"),
     "`performance`": (PerformanceConfig, "$.performance"),
     "`limits`": (LimitsConfig, "$.limits"),
+    "`connections`": (ConnectionsConfig, "$.connections"),
 }
 
 

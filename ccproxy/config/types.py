@@ -270,6 +270,28 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     shed_memory_percent: int = 85
 
 
+class ConnectionsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Callers' connections: how many, and how long a slow one is waited for.
+
+    Attributes:
+        max_total: How many HTTP connections may be open. There are fewer where the process may open few files: two
+            in five of those.
+        max_per_address: How many of them may come from one address. This host's own are not counted.
+        header_timeout: How long a request's headers may take; over gRPC, the connection's first words.
+        body_timeout: How long a request's body may take, and a second more for each 64 KiB that have come, up to
+            four times this.
+        write_timeout: How long a caller may take nothing of its answer.
+        idle_timeout: How long an HTTP connection stays open without a request.
+    """
+
+    max_total: int = 10_000
+    max_per_address: int = 1_000
+    header_timeout: Duration = Duration(10)
+    body_timeout: Duration = Duration(30)
+    write_timeout: Duration = Duration(30)
+    idle_timeout: Duration = Duration(75)
+
+
 class RetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Further attempts at a call, before anything of an answer has gone to the caller.
 
@@ -325,6 +347,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             works. That costs nothing. 0 never asks.
         performance: How long things may take, and how large a request may be.
         limits: What is refused before it becomes a call.
+        connections: Callers' connections: how many, and how long a slow one is waited for.
         demo: Whether the built-in demo upstream stands in for the providers.
     """
 
@@ -353,6 +376,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     probe_interval: Duration = Duration(0)
     performance: PerformanceConfig = PerformanceConfig()
     limits: LimitsConfig = LimitsConfig()
+    connections: ConnectionsConfig = ConnectionsConfig()
     demo: bool = False
 
     @property

@@ -7,6 +7,8 @@ standard ones, `details` what a failure says.
 import grpc
 
 from ccproxy.access import Access
+from ccproxy.config import ConnectionsConfig
+from ccproxy.descriptors import most_connections
 from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy
 from ccproxy.rpc import health, reflection, services
@@ -17,6 +19,8 @@ MAX_REQUEST_BYTES = 32 << 20  # as over HTTP
 MARGIN_BYTES = 1 << 20  # room for what is not text
 MAX_MESSAGE_BYTES = MAX_REQUEST_BYTES + MARGIN_BYTES
 MAX_OPTION = (1 << 31) - 1  # grpc's integers
+METADATA_BYTES = 8 << 10  # of a call; grpc refuses some between this and the next, and all above it
+MAX_METADATA_BYTES = 16 << 10
 
 OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -25,8 +29,11 @@ OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients that ping a quiet stream are no abuse
+    ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.max_connection_age_ms", 1_800_000),  # lets load balancers spread; running streams end in peace
     ("grpc.max_concurrent_streams", 1000),
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
 )
 
 
@@ -42,8 +49,9 @@ class Rpc:
         *,
         reflect: bool,
         max_request_bytes: int = MAX_REQUEST_BYTES,
+        connections: ConnectionsConfig = ConnectionsConfig(),  # noqa: B008  # it is frozen
     ) -> None:
-        boundary = Boundary(access, metrics)
+        boundary = Boundary(access, metrics, connections.write_timeout)
         by_service = {
             services.PROXY: services.ProxyService(proxy).handlers(boundary),
             services.STATUS: services.StatusService(status, access).handlers(boundary),
@@ -57,8 +65,12 @@ class Rpc:
         if reflect:
             table.update(reflection.handlers(boundary, tuple(by_service)))
         self.methods = frozenset(table)
-        receive = ("grpc.max_receive_message_length", min(max_request_bytes + MARGIN_BYTES, MAX_OPTION))
-        self._server = grpc.aio.server(handlers=(_Table(table),), options=(*OPTIONS, receive))
+        limits = (
+            ("grpc.max_receive_message_length", min(max_request_bytes + MARGIN_BYTES, MAX_OPTION)),
+            ("grpc.server_handshake_timeout_ms", max(1, round(connections.header_timeout * 1000))),
+            ("grpc.max_allowed_incoming_connections", min(most_connections(connections), MAX_OPTION)),
+        )
+        self._server = grpc.aio.server(handlers=(_Table(table),), options=(*OPTIONS, *limits))
 
     async def start(self, host: str, port: int) -> int:
         """Binds and serves; returns the port.

@@ -3,13 +3,16 @@
 Handlers take and give bytes. A request is decoded only after its caller has been let in, and every failure leaves
 as a status with details. With grpc's own decoding an unreadable request is answered before any of our code runs,
 and an exception with its own text.
+
+A client that has gone shows as grpc's own `InternalError` in whatever is sent to it, at times before the handler
+is cancelled. That is no mistake of anybody's, so it becomes the same cancellation.
 """
 
 import asyncio
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import NoReturn, TypeAlias, TypeVar
 from urllib.parse import unquote
 
@@ -20,7 +23,7 @@ from msgspec import Struct, structs
 from ccproxy.access import Access, Caller
 from ccproxy.call import Call, Edge, Headers, deadline
 from ccproxy.documents import invalid
-from ccproxy.errors import ApiError, internal
+from ccproxy.errors import ApiError, Reason, internal
 from ccproxy.ids import request_id
 from ccproxy.logs import Refusals
 from ccproxy.metrics import Metrics
@@ -28,6 +31,7 @@ from ccproxy.rpc import details
 from ccproxy.rpc.wire import check_fields
 
 EDGE: Edge = "grpc"
+ABORT_SECONDS = 1.0
 DEADLINE_MARGIN_SECONDS = 0.25  # our own timeout should reach the caller before grpc's, which says nothing
 
 log = logging.getLogger(__name__)
@@ -65,20 +69,22 @@ class Rpc(Struct, frozen=True):
 
     async def announce(self, headers: Mapping[str, str]) -> None:
         """Sends initial metadata: the request's id, and `headers`."""
-        await self.context.send_initial_metadata((("request-id", self.request_id), *details.initial(headers)))
+        with _present():
+            await self.context.send_initial_metadata((("request-id", self.request_id), *details.initial(headers)))
 
 
 Unary = Callable[[bytes, Rpc], Awaitable[bytes]]
-Streaming = Callable[[bytes, Rpc], AsyncIterator[bytes]]
+Streaming = Callable[[bytes, Rpc], AsyncGenerator[bytes, None]]
 Bidirectional = Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]
 
 
 class Boundary:
     """Makes grpc's handlers of ours."""
 
-    def __init__(self, access: Access, metrics: Metrics) -> None:
+    def __init__(self, access: Access, metrics: Metrics, write_seconds: float) -> None:
         self._access = access
         self._metrics = metrics
+        self._write_seconds = write_seconds
         self._refused = Refusals(EDGE)
 
     def unary(self, method: str, handler: Unary) -> Handler:
@@ -91,12 +97,15 @@ class Boundary:
         return grpc.unary_unary_rpc_method_handler(behaviour)
 
     def streaming(self, method: str, handler: Streaming) -> Handler:
-        """A handler that answers with a stream."""
+        """A handler that answers with a stream. A caller that takes no message for too long loses it."""
 
-        async def behaviour(request: bytes, context: Context) -> AsyncIterator[bytes]:
-            async with self._guarded(method, "server_stream", context) as rpc:
-                async for message in handler(request, rpc):
-                    yield message
+        async def behaviour(request: bytes, context: Context) -> None:
+            async with (
+                self._guarded(method, "server_stream", context) as rpc,
+                aclosing(handler(request, rpc)) as messages,
+            ):
+                async for message in messages:
+                    await self._write(context, message)
 
         return grpc.unary_stream_rpc_method_handler(behaviour)
 
@@ -132,6 +141,15 @@ class Boundary:
         finally:
             self._metrics.grpc_handled(service, name, kind, outcome.name)
 
+    async def _write(self, context: Context, message: bytes) -> None:
+        try:
+            with _present():
+                async with asyncio.timeout(self._write_seconds):
+                    await context.write(message)
+        except TimeoutError as error:
+            text = f"The stream was not read for {self._write_seconds:g} s"
+            raise ApiError(Reason.TIMEOUT, text, should_retry=False) from error
+
     def _check(self, method: str, caller: Caller) -> str:
         try:
             return self._access.check(method, caller)
@@ -154,12 +172,29 @@ def parse(message_class: type[Request], data: bytes) -> Request:
         raise invalid(f"The request is not a valid {message_class.DESCRIPTOR.full_name}") from error
 
 
+@contextmanager
+def _present() -> Iterator[None]:
+    """Whoever sends to a client that has gone is cancelled."""
+    try:
+        yield
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error
+
+
 async def _abort(error: ApiError, rpc: Rpc) -> NoReturn:
-    await rpc.context.abort(
-        details.code(error),
-        details.message(error),
-        details.trailers(error, rpc.request_id),
-    )
+    """Ends the RPC. A client that reads nothing is not waited for: the status lies ready until it does."""
+    with _present():
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                await rpc.context.abort(
+                    details.code(error),
+                    details.message(error),
+                    details.trailers(error, rpc.request_id),
+                )
+        except TimeoutError as unread:
+            raise asyncio.CancelledError from unread
     raise AssertionError("abort returns never")  # pragma: no cover
 
 

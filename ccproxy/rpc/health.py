@@ -6,7 +6,7 @@ open, and turns `liveness` off in a drain; so its messages are used and its serv
 Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md and gRFC A90 (List).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from grpc_health.v1 import health_pb2
 
@@ -47,7 +47,7 @@ class Health:
             raise ApiError(Reason.NOT_FOUND, "unknown service")
         return _response(services[name]).SerializeToString()
 
-    async def watch(self, request: bytes, rpc: Rpc) -> AsyncIterator[bytes]:
+    async def watch(self, request: bytes, rpc: Rpc) -> AsyncGenerator[bytes, None]:
         """One service's status now and at every change, until the process stops."""
         name = parse(health_pb2.HealthCheckRequest, request).service
         serving = self._status.serving

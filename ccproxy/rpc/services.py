@@ -4,7 +4,7 @@ The core speaks JSON documents; the schema's codec turns a message into the very
 have sent, and an answer's document into its message. So both edges cannot differ.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TypeAlias, TypeVar
 
 from ccproxy_pb.v1 import json_codec
@@ -58,7 +58,7 @@ class ProxyService:
         await rpc.announce(reply.headers)
         return _message(Message, reply.body)
 
-    async def stream_message(self, request: bytes, rpc: Rpc) -> AsyncIterator[bytes]:
+    async def stream_message(self, request: bytes, rpc: Rpc) -> AsyncGenerator[bytes, None]:
         """POST /v1/messages with "stream": true."""
         body = _streamed(_document(parse(CreateMessageRequest, request)))
         async with self._proxy.stream_message(rpc.call(body)) as stream:

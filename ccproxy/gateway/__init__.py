@@ -8,30 +8,33 @@ page has no business here.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from importlib import resources
 
-from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
 from ccproxy_pb.v1 import json_codec
 
 from ccproxy import __version__
 from ccproxy.access import Access, Caller, Http
 from ccproxy.call import Call, Edge, Headers, deadline
+from ccproxy.config import ConnectionsConfig
 from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, Reason, internal
+from ccproxy.gateway.answers import ENDS_CONNECTION, from_aiohttp, json, refusal, reply
+from ccproxy.gateway.body import read
+from ccproxy.gateway.connections import Gate, Runner, Terms
 from ccproxy.ids import new_request_id, request_id
 from ccproxy.logs import Refusals
 from ccproxy.messages import Event
 from ccproxy.metrics import Metrics
-from ccproxy.proxy import Proxy, Reply
+from ccproxy.proxy import Proxy
 from ccproxy.status import Status
 
 MAX_BODY_BYTES = 32 << 20  # Anthropic's own limit
 MAX_FIELD_BYTES = 16 << 10  # one header
-KEEP_ALIVE_SECONDS = 75.0  # AppRunner's default is an hour
+MAX_HEADERS = 100
 LINGER_SECONDS = 1.0  # for the rest of a refused body
 
 STREAM_HEADERS = {
@@ -62,12 +65,15 @@ class Gateway:
         metrics: Metrics,
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
+        connections: ConnectionsConfig = ConnectionsConfig(),  # noqa: B008  # it is frozen
     ) -> None:
         self._proxy = proxy
         self._status = status
         self._access = access
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._connections = connections
+        self.gate = Gate(connections)
         self._refused = Refusals(EDGE)
         openapi = resources.files("ccproxy").joinpath("openapi.json").read_text(encoding="utf-8")
         self._openapi = openapi.replace("{version}", __version__).encode()
@@ -94,39 +100,47 @@ class Gateway:
 
     def runner(self) -> web.AppRunner:
         """An aiohttp runner for these routes. Its sites are the caller's to start and stop."""
-        app = web.Application(client_max_size=self._max_body_bytes, middlewares=[self._boundary])
+        app = web.Application(client_max_size=self._max_body_bytes)
         app.on_response_prepare.append(_sign)
         for http_method, path, method, handler in self.routes():
-            app.router.add_route(http_method, path, partial(self._guarded, method, handler))
-            if http_method == "GET":
-                app.router.add_route("HEAD", path, partial(self._guarded, method, handler))
-        return _Runner(
+            guarded = partial(self._guarded, method, handler)
+            for name in ("GET", "HEAD") if http_method == "GET" else (http_method,):
+                app.router.add_route(name, path, guarded, expect_handler=_answer_later)
+        return Runner(
             app,
+            Terms(self._boundary, self._connections, self.gate, partial(self._metrics.rejected, EDGE)),
             handle_signals=False,
             access_log=None,  # its line holds the query string
             handler_cancellation=True,  # a client that has gone must not keep a billed upstream call alive
             auto_decompress=False,  # 8 MB of gzip would cost 193 MB and a second
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            keepalive_timeout=self._connections.idle_timeout,
             lingering_time=LINGER_SECONDS,
             max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_HEADERS,
             shutdown_timeout=0.5,  # the drain is done by then
         )
 
-    @web.middleware
-    async def _boundary(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _boundary(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         """Gives the request its id, and turns whatever is raised into an answer."""
         request[_headers] = headers = _lower(request)
         request[_id] = request_id(headers)
         try:
+            if request.version != HttpVersion11:
+                _check_version(request.version, headers)
             return await handler(request)
         except ApiError as error:
-            return _refusal(error, request[_id])
+            if error.status in ENDS_CONNECTION:
+                self._metrics.rejected(EDGE, HTTPStatus(error.status).name.lower())
+            response = refusal(error, request[_id])
+            if request.version != HttpVersion11:
+                response.force_close()
+            return response
         except web.HTTPException as error:
-            return _refusal(_from_aiohttp(error, request), request[_id])
+            return refusal(from_aiohttp(error, request), request[_id])
         except ConnectionError:
             raise  # the client has gone: nobody reads an answer
         except Exception as error:  # noqa: BLE001  # the outermost line: a mistake of ours becomes an opaque id
-            return _refusal(internal(error, log), request[_id])
+            return refusal(internal(error, log), request[_id])
 
     async def _guarded(self, method: str, handler: Handler, request: web.Request) -> web.StreamResponse:
         try:
@@ -138,31 +152,31 @@ class Gateway:
         return await handler(request)
 
     async def _info(self, _: web.Request) -> web.Response:
-        return _json(json_codec.encode(self._status.info()))
+        return json(json_codec.encode(self._status.info()))
 
     async def _health(self, request: web.Request) -> web.Response:
         detailed = self._access.sees_details(_caller(request))
         body = json_codec.encode(self._status.health(detailed=detailed))
-        return _json(body, HTTPStatus.OK if self._status.ready else HTTPStatus.SERVICE_UNAVAILABLE)
+        return json(body, HTTPStatus.OK if self._status.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def _facts(self, _: web.Request) -> web.Response:
-        return _json(json_codec.encode(self._status.status()))
+        return json(json_codec.encode(self._status.status()))
 
     async def _exposition(self, request: web.Request) -> web.Response:
         body, content_type = self._metrics.exposition(request.headers.get("accept"))
         return web.Response(body=body, headers={"content-type": content_type})
 
     async def _interface(self, _: web.Request) -> web.Response:
-        return _json(self._openapi)
+        return json(self._openapi)
 
     async def _hello(self, _: web.Request) -> web.Response:
-        return _json(b"{}")
+        return json(b"{}")
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         call = await self._call(request)
         if _wants_stream(call):
             return await self._stream(request, call)
-        return _reply(await self._proxy.create_message(call))
+        return reply(await self._proxy.create_message(call))
 
     async def _stream(self, request: web.Request, call: Call) -> web.StreamResponse:
         response: web.StreamResponse | None = None
@@ -182,14 +196,14 @@ class Gateway:
         return response
 
     async def _count_tokens(self, request: web.Request) -> web.Response:
-        return _reply(await self._proxy.count_tokens(await self._call(request)))
+        return reply(await self._proxy.count_tokens(await self._call(request)))
 
     async def _models(self, request: web.Request) -> web.Response:
         query = request.query
         limit = query.get("limit")
         if limit is not None and not re.fullmatch(r"[0-9]{1,6}", limit):
             raise invalid("limit: expected a whole number")
-        return _reply(
+        return reply(
             await self._proxy.list_models(
                 query.get("after_id"),
                 query.get("before_id"),
@@ -199,7 +213,7 @@ class Gateway:
         )
 
     async def _model(self, request: web.Request) -> web.Response:
-        return _reply(await self._proxy.get_model(request.match_info["model_id"]))
+        return reply(await self._proxy.get_model(request.match_info["model_id"]))
 
     async def _call(self, request: web.Request) -> Call:
         """Reads the request, refusing what cannot be a document of the Messages API."""
@@ -209,13 +223,11 @@ class Gateway:
         if request.content_type != "application/json" and "content-type" in headers:
             # A web page can send other types to this host without asking; JSON it cannot.
             raise ApiError(Reason.INVALID_REQUEST, "content-type: expected application/json", status=415)
-        if (request.content_length or 0) > self._max_body_bytes:
-            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, request.content_length or 0)
         return Call(
             edge=EDGE,
             request_id=request[_id],
-            body=await request.read(),
-            headers=self._access.without_keys(headers),
+            body=await read(request, self._max_body_bytes, self._connections.body_timeout),
+            headers=self._access.without_keys(_spelled(headers)),
             query=request.query_string,
             deadline=deadline(headers, asyncio.get_running_loop().time()),
             caller=request[_who],
@@ -228,48 +240,24 @@ class _Streamed(web.StreamResponse):
     _send_headers_immediately = False
 
 
-class _Connection(RequestHandler):
-    """One connection, with the parser's error page replaced."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002  # it quotes the request
-    ) -> web.StreamResponse:
-        """What aiohttp could not read, or could not answer. Neither is quoted, here or in the log."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
-        known = status < HTTPStatus.INTERNAL_SERVER_ERROR
-        error = (
-            ApiError(Reason.INVALID_REQUEST, "The request is not valid HTTP", status=status)
-            if known or exc is None
-            else internal(exc, log)
-        )
-        response = _refusal(error, new_request_id())
-        response.headers["server"] = "ccproxy"
-        response.force_close()
-        return response
+async def _answer_later(_: web.Request) -> None:
+    """In the place of aiohttp's `100 Continue`, which it sends before anybody has looked at the request."""
 
 
-class _Server(web.Server):
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+def _check_version(version: HttpVersion, headers: Headers) -> None:
+    """Refuses what is no HTTP/1; and chunks in HTTP/1.0, which does not know them.
+
+    Whoever stands in between may see another end of such a request than we do: it is also the connection's last.
+    """
+    if version != HttpVersion10:
+        raise invalid("This is not HTTP/1.1")
+    if "transfer-encoding" in headers:
+        raise invalid("transfer-encoding: HTTP/1.0 does not know it")
 
 
-class _Runner(web.AppRunner):
-    """aiohttp's runner with our connections; it takes a subclass of its server nowhere, so one is put in here."""
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
-            loop=asyncio.get_running_loop(),
-            **made._kwargs,  # noqa: SLF001  # the price of the hardened error path; pinned by a contract test
-        )
+def _spelled(headers: Headers) -> Headers:
+    """Headers without names that hold `_`: to some programs they are the same names as those with `-`."""
+    return {name: values for name, values in headers.items() if "_" not in name}
 
 
 async def _sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -309,42 +297,3 @@ def _caller(request: web.Request) -> Caller:
             port=local[1] if isinstance(local, tuple) else 0,
         ),
     )
-
-
-def _json(body: bytes, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(body=body, status=status, headers={**(headers or {}), "content-type": "application/json"})
-
-
-def _reply(reply: Reply) -> web.Response:
-    return _json(reply.body, headers=reply.headers)
-
-
-def _refusal(error: ApiError, request_id: str) -> web.Response:
-    headers = {
-        **error.headers,
-        "request-id": request_id,
-        "x-should-retry": "true" if error.should_retry else "false",
-    }
-    if error.retry_after is not None:
-        headers["retry-after"] = str(error.retry_after)
-    return _json(error.document(request_id), error.status, headers)
-
-
-def _from_aiohttp(error: web.HTTPException, request: web.Request) -> ApiError:
-    """What aiohttp refuses by itself, in Anthropic's words."""
-    match error:
-        case web.HTTPMethodNotAllowed():
-            allowed = ", ".join(sorted(error.allowed_methods))
-            return ApiError(
-                Reason.INVALID_REQUEST,
-                f"{request.method} is not allowed here; use {allowed}",
-                status=405,
-                headers={"allow": allowed},
-            )
-        case web.HTTPNotFound():
-            return ApiError(Reason.NOT_FOUND, "There is no such path")
-        case web.HTTPRequestEntityTooLarge():
-            limit = request.client_max_size
-            return ApiError(Reason.REQUEST_TOO_LARGE, f"The request body is larger than {limit} bytes")
-        case _:
-            return ApiError(Reason.INVALID_REQUEST, "The request cannot be read", status=error.status)
