@@ -26,7 +26,7 @@ from ccproxy.gateway.answers import ENDS_CONNECTION, from_aiohttp, json, refusal
 from ccproxy.gateway.body import read
 from ccproxy.gateway.connections import Gate, Runner, Terms
 from ccproxy.ids import new_request_id, request_id
-from ccproxy.logs import Refusals
+from ccproxy.logs import Rate, Refusals
 from ccproxy.messages import Event
 from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy
@@ -75,6 +75,7 @@ class Gateway:
         self._connections = connections
         self.gate = Gate(connections)
         self._refused = Refusals(EDGE)
+        self._full = Rate(1)
         openapi = resources.files("ccproxy").joinpath("openapi.json").read_text(encoding="utf-8")
         self._openapi = openapi.replace("{version}", __version__).encode()
 
@@ -108,7 +109,7 @@ class Gateway:
                 app.router.add_route(name, path, guarded, expect_handler=_answer_later)
         return Runner(
             app,
-            Terms(self._boundary, self._connections, self.gate, partial(self._metrics.rejected, EDGE)),
+            Terms(self._boundary, self._connections, self.gate, self._rejected),
             handle_signals=False,
             access_log=None,  # its line holds the query string
             handler_cancellation=True,  # a client that has gone must not keep a billed upstream call alive
@@ -119,6 +120,13 @@ class Gateway:
             max_headers=MAX_HEADERS,
             shutdown_timeout=0.5,  # the drain is done by then
         )
+
+    def _rejected(self, reason: str) -> None:
+        self._metrics.rejected(EDGE, reason)
+        if reason == "connections" and self._full.passes():
+            log.warning(
+                "too many connections: %d are open", self.gate.open, extra={"fields": {"more": self._full.held()}}
+            )
 
     async def _boundary(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         """Gives the request its id, and turns whatever is raised into an answer."""

@@ -2,8 +2,8 @@
 
 aiohttp has no limit for any of it: a peer that sends half a header, or takes nothing of its answer, is waited for
 as long as it likes. Its error page and its log quote the bytes it could not read. Both is mended here, by
-overriding what aiohttp's `RequestHandler` does. `tests/abuse` shows on the wire that its internals still do what this
-leans on.
+overriding what aiohttp's `RequestHandler` does. `tests/abuse` shows on the wire that its internals still do what
+this leans on.
 """
 
 import asyncio
