@@ -227,6 +227,9 @@ def printable(value: str) -> str:
     return "".join(c for c in value if " " <= c <= "~").strip()
 
 
+CREDENTIALS = ("x-api-key", "authorization", "x-goog-api-key")
+"""Where a request to a provider has its key."""
+
 AnyText = TypeVar("AnyText", str, bytes)
 
 
@@ -244,6 +247,18 @@ def redact_each(body: bytes, secrets: Sequence[str]) -> bytes:
     for secret in secrets:
         body = redact(redact(body, secret), msgspec.json.encode(secret)[1:-1].decode())
     return body
+
+
+def received(headers: Mapping[str, str], sent: Mapping[str, str]) -> dict[str, str]:
+    """An answer's headers, in lower case, without the credential in the headers that were sent.
+
+    Some of them go to the log and to the caller; a provider may quote the key in any.
+    """
+    secrets = [sent[name].removeprefix("Bearer ") for name in CREDENTIALS if name in sent]
+    found = {name.lower(): value for name, value in headers.items()}
+    for secret in secrets:
+        found = {name: redact(value, secret) for name, value in found.items()}
+    return found
 
 
 def unusable(provider: str, status: int) -> str:
@@ -272,5 +287,5 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
 def _seconds_between(start: str, end: str) -> float:
     try:
         return (parsedate_to_datetime(end) - parsedate_to_datetime(start)).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: a year of twenty digits
         return 0.0

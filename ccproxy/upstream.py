@@ -27,7 +27,7 @@ from ccproxy.client_failures import CONNECT_SECONDS, PROXY_CREDENTIALS, failure
 from ccproxy.config import Secret, is_loopback
 from ccproxy.errors import ApiError, Reason
 from ccproxy.names import Names
-from ccproxy.provider import Provider, UpstreamRequest
+from ccproxy.provider import Provider, UpstreamRequest, received
 
 SILENCE_SECONDS = 300.0  # between two reads of a stream; Claude Code gives up at the same point
 FIRST_BYTE_SECONDS = 600.0  # of a whole answer: the SDK's own default
@@ -215,7 +215,7 @@ class HttpTransport:
                 raise ApiError(Reason.UPSTREAM_UNREACHABLE, f"provider {self._provider}: {PROXY_CREDENTIALS}").by(
                     self._provider
                 )
-            yield HttpResponse(response, self._provider, credentials(request.headers))
+            yield HttpResponse(response, self._provider, request.headers)
             await _drain(response)
         finally:
             response.close()  # back to the pool where the body was read to its end, else closed
@@ -267,13 +267,11 @@ class _Connector(aiohttp.TCPConnector):
 class HttpResponse:
     """aiohttp's response, with its failures mapped."""
 
-    def __init__(self, response: aiohttp.ClientResponse, provider: str, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, provider: str, sent: Mapping[str, str]) -> None:
         self._response = response
         self._provider = provider
         self.status = response.status
-        self.headers = {
-            k.lower(): v for k, v in response.headers.items() if not any(secret in v for secret in secrets)
-        }
+        self.headers = received(response.headers, sent)
 
     async def read(self) -> bytes:
         """The next bytes; see `UpstreamResponse.read`."""
@@ -302,13 +300,6 @@ class HttpResponse:
         return b"".join(chunks)
 
 
-_CREDENTIALS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
-
-
-def credentials(headers: Mapping[str, str]) -> list[str]:
-    """What a request shows to be let in: an answer's header that quotes it is passed on to nobody."""
-    shown = (value.removeprefix("Bearer ") for name, value in headers.items() if name in _CREDENTIALS)
-    return [value for value in shown if value]
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

@@ -5,7 +5,7 @@ from msgspec import Raw
 
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError
-from ccproxy.provider import UpstreamRequest, printable, redact, refuse_thread, retry_after, unusable
+from ccproxy.provider import UpstreamRequest, printable, received, redact, refuse_thread, retry_after, unusable
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def test_without_a_secret_nothing_changes(secret: str | None):
         ("Wed, 25 Nov 2026 10:00:30 GMT", 30),
         ("Wed, 25 Nov 2026 09:00:00 GMT", None),
         ("Wed, 99 Nov 2026 09:00:00 GMT", None),
+        ("Wed, 25 Nov 99999999999999999999 09:00:00 GMT", None),
     ],
 )
 def test_retry_advice_is_whole_seconds_up_to_an_hour(value: str, seconds: int | None):
@@ -96,3 +97,13 @@ def test_a_thread_is_refused_with_the_code_that_makes_sdks_send_everything():
     assert caught.value.status == 400
     assert caught.value.details == {"error_code": "thread_unsupported_request"}
     assert b'"details":{"error_code":"thread_unsupported_request"}' in caught.value.document("r")
+
+
+@pytest.mark.parametrize(
+    "sent", [{"x-api-key": "key-1"}, {"authorization": "Bearer key-1"}, {"x-goog-api-key": "key-1"}, {}]
+)
+def test_a_key_that_a_provider_quotes_in_a_header_goes_no_further(sent: dict[str, str]):
+    """Its request id, for one, is logged and told to the caller."""
+    quoted = received({"Request-Id": "req key-1", "Date": "today"}, sent)
+
+    assert quoted == {"request-id": "req [redacted]" if sent else "req key-1", "date": "today"}
