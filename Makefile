@@ -58,8 +58,8 @@ reference: .venv/developed ## Write the pages that follow from tables: the confi
 compatibility: .venv/developed ## Write docs/compatibility.md anew from what its tests see
 	$(BIN)/python -m tests.compatibility
 
-fuzz: .venv/developed ## The property tests, a hundred thousand cases each
-	CCPROXY_FUZZ_CASES=100000 $(BIN)/python -m pytest tests/unit/test_json_codec.py --timeout 1800 $(ARGS)
+fuzz: .venv/developed ## The property tests, a hundred thousand cases of the codec, ten thousand of each other reader
+	CCPROXY_FUZZ_CASES=100000 $(BIN)/python -m pytest tests/unit/test_json_codec.py tests/fuzz --timeout 3600 $(ARGS)
 
 bench: .venv/developed ## Measure the hot path beside nginx (ARGS=--quick for a smoke)
 	$(BIN)/python tests/bench/run.py $(ARGS)
