@@ -58,7 +58,7 @@ reference: .venv/developed ## Write the pages that follow from tables: the confi
 compatibility: .venv/developed ## Write docs/compatibility.md anew from what its tests see
 	$(BIN)/python -m tests.compatibility
 
-fuzz: .venv/developed ## The property tests, a hundred thousand cases of the codec, ten thousand of each other reader
+fuzz: .venv/developed ## The property tests, for long: every reader of bytes from outside
 	CCPROXY_FUZZ_CASES=100000 $(BIN)/python -m pytest tests/unit/test_json_codec.py tests/fuzz --timeout 3600 $(ARGS)
 
 bench: .venv/developed ## Measure the hot path beside nginx (ARGS=--quick for a smoke)
