@@ -280,7 +280,8 @@ class ConnectionsConfig(Struct, frozen=True, forbid_unknown_fields=True):
         header_timeout: How long a request's headers may take; over gRPC, the connection's first words.
         body_timeout: How long a request's body may take, and a second more for each 64 KiB that have come, up to
             four times this.
-        write_timeout: How long a caller may take nothing of its answer.
+        write_timeout: How long a caller may take nothing of its answer. On Linux the kernel gives it up after two
+            thirds of that over HTTP, whether it is gone or only reads nothing.
         idle_timeout: How long an HTTP connection stays open without a request.
     """
 

@@ -26,7 +26,7 @@ from ccproxy.gateway.answers import last_words, refusal, too_slow
 from ccproxy.ids import new_request_id
 
 SEND_BUFFER_BYTES = 128 << 10  # in the kernel, which otherwise takes 4 MB for a peer that does not read
-DEAD_AFTER = 2 / 3  # of the write timeout: the kernel gives up a peer that confirms nothing
+DEAD_AFTER = 2 / 3  # of the write timeout: the kernel gives up a peer that confirms nothing or has no room
 LOCAL_RESERVE = 64  # connections beyond the limit, so that this host can still ask how the service is
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
