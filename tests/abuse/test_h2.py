@@ -79,6 +79,11 @@ def resident(service: Process) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
+def lines(service: Process) -> list[str]:
+    """What it has logged, but for its own health: on a slow machine a flood makes its loop late."""
+    return [line for line in service.stderr.splitlines() if '"ccproxy.health"' not in line]
+
+
 def streams(count: int) -> range:
     """So many ids of a client's streams."""
     return range(1, 2 * count, 2)
@@ -87,13 +92,13 @@ def streams(count: int) -> range:
 @asynccontextmanager
 async def unharmed(service: Process, most: float = MOST_GROWTH_MIB) -> AsyncIterator[None]:
     """What happens inside costs little memory, no line in the log, and nobody else's service."""
-    before, said = resident(service), service.stderr
+    before, said = resident(service), lines(service)
     yield
     assert await alive(service) < ALIVE_SECONDS
     growth = resident(service) - before
     print(f"{growth:+.1f} MiB")  # noqa: T201  # a figure, for `pytest -rP`
     assert growth < most
-    assert service.stderr == said
+    assert lines(service) == said
 
 
 @pytest.mark.parametrize("path", [WATCH, STREAM], ids=["watch", "message"])
@@ -157,11 +162,11 @@ async def test_a_client_that_pings_without_end_is_told_to_calm_down(service: Pro
 
 
 async def test_headers_without_end_are_cut_off(service: Process):
-    """CONTINUATION (CVE-2024-27316): a hundred MiB of them are not kept, whatever the allocator keeps."""
-    async with unharmed(service, 100), peer(service) as attacker:
+    """CONTINUATION (CVE-2024-27316): two hundred MiB of them are not kept, whatever the allocator keeps."""
+    async with unharmed(service, 200), peer(service) as attacker:
         await attacker.send(frame(HEADERS, 0, 1, WATCH))
         block = b"".join(literal(b"x-%d" % number, b"y" * 100) for number in range(100))
-        for _ in range(10_000):
+        for _ in range(20_000):
             await attacker.send(frame(CONTINUATION, 0, 1, block))
         await alive(service)
 
