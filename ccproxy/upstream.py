@@ -300,8 +300,6 @@ class HttpResponse:
         return b"".join(chunks)
 
 
-
-
 async def _drain(response: aiohttp.ClientResponse) -> None:
     """Takes what is left of a finished answer, if it comes at once."""
     if response.content.at_eof():
