@@ -12,7 +12,7 @@ The peer is who the connection comes from. What a header says about that can onl
 import ipaddress
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -42,6 +42,9 @@ _FORWARDING = frozenset(
     }
 )
 _FORWARDING_PREFIXES = ("x-forwarded-", "cf-", "x-envoy-", "x-original-", "tailscale-")
+
+_PORTS = {"http": 80, "https": 443}
+"""What a scheme means that names no port."""
 
 _MAPPED_BITS = 96  # of an IPv6 address: what stands before the IPv4 address that it holds
 
@@ -87,12 +90,14 @@ class Http(Struct, frozen=True):
         version: Such as (1, 1).
         origin_form: Whether the target is a path, not a whole URL.
         port: The port the connection came to.
+        scheme: `https` where that port speaks TLS.
     """
 
     hosts: Sequence[str]
     version: tuple[int, int]
     origin_form: bool
     port: int
+    scheme: Literal["http", "https"] = "http"
 
 
 class Caller(Struct, frozen=True):
@@ -212,7 +217,7 @@ def _is_for_this_host(http: Http, headers: Headers) -> bool:
         return False
     for origin in headers.get("origin", ()):
         scheme, _, authority = origin.partition("://")
-        if scheme != "http" or not _is_own_authority(authority, http.port, implied=80):
+        if scheme != http.scheme or not _is_own_authority(authority, http.port, implied=_PORTS[http.scheme]):
             return False
     return all(site in {"none", "same-origin"} for site in headers.get("sec-fetch-site", ()))
 

@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ import grpc
 from aiohttp import web
 from msgspec import structs
 
-from ccproxy import __version__, descriptors, logs
+from ccproxy import __version__, descriptors, logs, tls
 from ccproxy.access import Access
 from ccproxy.backend import Backend
 from ccproxy.config import Config, Loaded, RetryConfig, RouteConfig, demo_providers
@@ -35,9 +36,10 @@ from ccproxy.probe import probe_idle
 from ccproxy.proxy import Proxy, shutting_down
 from ccproxy.reload import Load, Reloader
 from ccproxy.routing import DEFAULT_ROUTE, Router
-from ccproxy.rpc import Rpc
+from ccproxy.rpc import HealthPort, Rpc
 from ccproxy.serving import Phase, Serving
 from ccproxy.status import Status, build_from
+from ccproxy.tls import Tls
 from ccproxy.upstream import HttpTransport
 from ccproxy.watchdog import Watchdog
 
@@ -52,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """A running CCProxy. `http_port` and `grpc_port` are what is really bound; 0 where gRPC is off."""
+    """A running CCProxy. `http_port`, `grpc_port` and `health_port` are what is really bound; 0 for none."""
 
     def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
         self.config = config
@@ -63,6 +65,8 @@ class Service:
         self.status = Status(config, self.metrics, self.serving, self.health, build_from(environ))
         self.http_port = 0
         self.grpc_port = 0
+        self.health_port = 0
+        self.tls: Tls | None = None
         self.demo: Demo | None = None
         self._access = Access(config)
         self._connections = Connections()
@@ -114,14 +118,20 @@ class Service:
             "When the configuration in use was loaded.",
             lambda: {(): self._loaded_at},
         )
+        self.metrics.gauge(
+            "ccproxy_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate of both ports ends to be valid.",
+            lambda: {} if self.tls is None else {(): self.tls.certificate.not_after.timestamp()},
+        )
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Opens the ways to the providers and binds both edges; `stack` takes them down again.
 
         Raises:
-            OSError: An address is taken or cannot be bound. The message names it.
+            OSError: An address is taken or cannot be bound, or TLS cannot be. The message says which.
         """
         config = self.config
+        self.tls = tls.from_config(config.tls)
         if config.demo:
             self.demo = await stack.enter_async_context(Demo.serve())
             config = with_demo(config, self.demo)
@@ -146,7 +156,9 @@ class Service:
         runner = self._gateway.runner()
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        self._site = await _listen(runner, config.host, config.port)
+        self._site = await _listen(
+            runner, config.host, config.port, None if self.tls is None else self.tls.context
+        )
         self.http_port = runner.addresses[0][1]
         self.status.listening(self.http_port)
         self._rpc: Rpc | None = None
@@ -160,8 +172,12 @@ class Service:
                 max_request_bytes=limits.max_request_body_size,
                 connections=config.connections,
             )
-            self.grpc_port = await self._rpc.start(config.host, config.grpc_port)
+            self.grpc_port = await self._rpc.start(config.host, config.grpc_port, self.tls)
             stack.push_async_callback(self._rpc.stop, 0)
+        if config.health_port:
+            health_port = HealthPort(self.status, self._access, self.metrics)
+            self.health_port = await health_port.start(config.host, config.health_port)
+            stack.push_async_callback(health_port.stop)  # at the very end: a drain is not death
         self.serving.move(Phase.SERVING, "serving")
         self.proxy.learn_models()
 
@@ -177,9 +193,12 @@ class Service:
         if config.demo and self.demo is not None:
             config = with_demo(config, self.demo)
         access = Access(config)  # raises before anything has changed
+        renewed = tls.renewed(self.tls, config.tls)
         backend, retired = await self._backend(config)
         self.config = wanted
         self._access.use(access)
+        if self.tls is not None and renewed is not None:
+            self.tls.use(renewed)
         before = self.proxy.use(backend)
         self.proxy.learn_models()
         self.status.reloaded(config)
@@ -301,9 +320,9 @@ async def serve(
         async with running(config) as service:
             service.metrics.counter("ccproxy_log_dropped_total", "Lost lines.", lambda: written.dropped)
             _announce(service)
-            if on_ready is not None:
-                on_ready(service)
             reloading = _reloading(service, loaded, load) if load is not None else None
+            if on_ready is not None:
+                on_ready(service)  # from now on it is sent signals
             gc.collect()
             gc.freeze()  # what start-up built lives as long as the process
             gc.set_threshold(*GC_THRESHOLDS)
@@ -345,8 +364,8 @@ async def _retire(backend: Backend, transports: list[HttpTransport]) -> None:
         await close(transports)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
-    site = web.TCPSite(runner, host, port, backlog=BACKLOG)
+async def _listen(runner: web.AppRunner, host: str, port: int, context: ssl.SSLContext | None) -> web.TCPSite:
+    site = web.TCPSite(runner, host, port, ssl_context=context, backlog=BACKLOG)
     try:
         await site.start()
     except OSError as error:
@@ -367,7 +386,10 @@ def _announce(service: Service) -> None:
     config = service.config
     host = f"[{config.host}]" if ":" in config.host else config.host
     grpc_part = f", gRPC on {host}:{service.grpc_port}" if service.grpc_port else ", gRPC off"
-    log.info("CCProxy %s serves http://%s:%d%s", __version__, host, service.http_port, grpc_part)
+    scheme = "http" if service.tls is None else "https"
+    if service.health_port:
+        grpc_part += f", health for probes on {host}:{service.health_port}"
+    log.info("CCProxy %s serves %s://%s:%d%s", __version__, scheme, host, service.http_port, grpc_part)
     if config.demo:
         log.warning(
             "No provider is configured: the built-in demo upstream answers. "

@@ -18,6 +18,7 @@ FIXED = (
     "host",
     "port",
     "grpc_port",
+    "health_port",
     "grpc_reflection",
     "log",
     "log_level",
@@ -118,8 +119,8 @@ def files(loaded: Loaded) -> list[Path]:
     for provider in config.providers:
         named = [provider.api_key_file, *(each.api_key_file for each in provider.endpoints)]
         found += [Path(name) for name in named if name]
-    if config.ca_file:
-        found.append(Path(config.ca_file))
+    tls = config.tls
+    found += [Path(name) for name in (config.ca_file, tls.cert_file, tls.key_file, tls.client_ca_file) if name]
     return found
 
 

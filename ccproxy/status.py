@@ -69,6 +69,7 @@ class Status:
         self._health = health
         self._loaded_at = datetime.now(UTC)
         self._reloads = 0
+        self._reload_failures = 0
         self._reload_failed: tuple[datetime, str] | None = None
         self._metrics = metrics
         self._serving = serving
@@ -101,6 +102,7 @@ class Status:
     def reload_failed(self, error: str) -> None:
         """Notes that another configuration could not be used."""
         self._reload_failed = (datetime.now(UTC), error)
+        self._reload_failures += 1
 
     @property
     def ready(self) -> bool:
@@ -208,7 +210,9 @@ class Status:
         return pb.HEALTH_STATUS_HEALTHY if self._health.fine else pb.HEALTH_STATUS_DEGRADED
 
     def _config_state(self) -> pb.ConfigState:
-        state = pb.ConfigState(loaded_at=_timestamp(self._loaded_at), reloads=self._reloads)
+        state = pb.ConfigState(
+            loaded_at=_timestamp(self._loaded_at), reloads=self._reloads, failures=self._reload_failures
+        )
         if self._reload_failed is not None:
             at, error = self._reload_failed
             state.failed_at.CopyFrom(_timestamp(at))

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "start": ("service", "Start the service."),
     "stop": ("service", "End the service."),
     "restart": ("service", "End the service and start it again."),
+    "reload": ("service", "Load the configuration again."),
     "status": ("report", "Show how the service is doing."),
     "health": ("health", "Tell by the exit code whether the service is healthy."),
     "logs": ("logs", "Print the log."),

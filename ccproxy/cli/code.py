@@ -38,6 +38,7 @@ LOCAL = ("127.0.0.1", "localhost")
 OTHER_CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 LEAVE_SECONDS = 5.0  # an idle service ends at once; one with running calls ends by itself, and nobody waits for it
 KEY_HEADER = "x-ccproxy-key"
+TRUST = "NODE_EXTRA_CA_CERTS"  # beside what is trusted anyway; a certificate that names its own issuer is enough
 
 
 class Environment(Struct, frozen=True):
@@ -117,6 +118,8 @@ def client_environment(config: Config, url: str, key: str | None, environ: Mappi
     header of its own. Else a key in the environment is the provider's, and not for CCProxy.
     """
     values = {"ANTHROPIC_BASE_URL": url, "API_TIMEOUT_MS": API_TIMEOUT_MS, **_no_proxy(environ)}
+    if config.tls.on and not environ.get(TRUST):
+        values[TRUST] = config.tls.cert_file
     if all(provider.auth != "client" for provider in config.active):
         values["ANTHROPIC_AUTH_TOKEN"] = key or PLACEHOLDER
         secret = ("ANTHROPIC_AUTH_TOKEN",) if key else ()

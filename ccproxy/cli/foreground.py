@@ -18,6 +18,7 @@ from ccproxy.app import Service
 from ccproxy.app import serve as serve_until_asked
 from ccproxy.cli.place import EXIT_ADDRESS, fail, state_folder
 from ccproxy.config import Loaded
+from ccproxy.config.certificate import fingerprint
 from ccproxy.reload import Load
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,18 @@ def _enter(
     state = daemon.State(state_folder(), config.port)
     log_file = config.log_file or (None if owner == "foreground" else str(state.log))
     info = daemon.describe(
-        state, daemon.Plan(config.host, config.grpc_port, __version__, named, demo, owner, log_file)
+        state,
+        daemon.Plan(
+            host=config.host,
+            grpc_port=config.grpc_port,
+            version=__version__,
+            health_port=config.health_port,
+            certificate=fingerprint(config.tls) if config.tls.on else "",
+            config=named,
+            demo=demo,
+            owner=owner,
+            log=log_file,
+        ),
     )
     if config.port != 0:  # else nobody can look for it
         try:
@@ -60,11 +72,19 @@ def _enter(
     def on_ready(service: Service) -> None:
         for level, note in notes:
             log.log(level, "%s", note)
-        if held is not None:
-            with contextlib.suppress(OSError):  # the disk is full: it serves, but `start` will not believe it
-                held.write(structs.replace(info, grpc_port=service.grpc_port, ready=True))
+        if held is None:
+            return
+        ready = structs.replace(info, grpc_port=service.grpc_port, ready=True)
+        _write(held, ready)
+        if service.tls is not None:
+            service.tls.watch(lambda now: _write(held, structs.replace(ready, certificate=now.fingerprint)))
 
     return on_ready
+
+
+def _write(held: daemon.Held, info: daemon.Info) -> None:
+    with contextlib.suppress(OSError):  # the disk is full: it serves, but `start` will not believe it
+        held.write(info)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

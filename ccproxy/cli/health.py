@@ -7,7 +7,7 @@ import msgspec
 
 from ccproxy.cli import ask
 from ccproxy.cli.options import config_option, example, port_option, seconds
-from ccproxy.cli.place import EXIT_FAILED, find_service
+from ccproxy.cli.place import EXIT_FAILED, fail, find_service
 
 SECONDS = 3.0
 OK = 200
@@ -36,22 +36,32 @@ def health(
     0: healthy or degraded (SERVING over gRPC). 1: anything else. The word is printed.
     """
     grpc = grpc or bool(service)
+    scheme, certificate = "http", ""
     if addr is None:
         place = find_service(file, port)
-        addr = place.grpc if grpc else place.url.removeprefix("http://")
+        scheme, _, addr = place.url.partition("://")
+        certificate = place.certificate
+        if grpc:
+            addr = place.health_port or place.grpc
+            certificate = "" if place.health_port else certificate
     host, colon, digits = addr.rpartition(":")
     if not (colon and host and digits.isdecimal()):
         raise click.BadParameter("expected HOST:PORT" if addr else "gRPC is switched off", param_hint="--addr")
-    word, good = _over_grpc(addr, service, timeout) if grpc else _over_http(addr, timeout)
+    if grpc:
+        word, good = _over_grpc(addr, service, timeout, certificate)
+    else:
+        word, good = _over_http(f"{scheme}://{addr}", timeout, certificate)
     click.echo(word)
     if not good:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-def _over_http(addr: str, seconds: float) -> tuple[str, bool]:
+def _over_http(url: str, seconds: float, certificate: str) -> tuple[str, bool]:
     try:
-        answer = ask.get(f"http://{addr}", "/health", seconds=seconds)
+        answer = ask.get(url, "/health", seconds=seconds, certificate=certificate)
         word = msgspec.json.decode(answer.body, type=_Health).status
+    except ask.UnknownClientError as error:
+        fail(f"{url}: {error}; or set health_port and ask with --grpc")
     except OSError:
         return "unreachable", False
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -59,8 +69,8 @@ def _over_http(addr: str, seconds: float) -> tuple[str, bool]:
     return ask.printable(word), answer.status == OK and word in {"healthy", "degraded"}
 
 
-def _over_grpc(addr: str, service: str, seconds: float) -> tuple[str, bool]:
+def _over_grpc(addr: str, service: str, seconds: float, certificate: str) -> tuple[str, bool]:
     from ccproxy.cli import health_grpc  # noqa: PLC0415  # a third of a second of imports
 
-    word = health_grpc.check(addr, service, seconds)
+    word = health_grpc.check(addr, service, seconds, certificate)
     return word, word == "SERVING"

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ccproxy import daemon
 from ccproxy.config import Config, ConfigError, Loaded, default_path, load, read
+from ccproxy.config.certificate import fingerprint
 
 EXIT_FAILED = 1
 EXIT_NOT_RUNNING = 3
@@ -105,7 +106,24 @@ class Place(Struct, frozen=True):
         if self.info is not None:
             return self.info.url
         host = "127.0.0.1" if self.config is None else self.config.host
-        return f"http://{daemon.reachable(host)}:{self.state.port}"
+        scheme = "https" if self.config is not None and self.config.tls.on else "http"
+        return f"{scheme}://{daemon.reachable(host)}:{self.state.port}"
+
+    @property
+    def certificate(self) -> str:
+        """The SHA-256 of the certificate that it shows, or would show; empty where it speaks no TLS."""
+        if self.info is not None:
+            return self.info.certificate
+        return fingerprint(self.config.tls) if self.config is not None and self.config.tls.on else ""
+
+    @property
+    def health_port(self) -> str:
+        """`host:port` of its port for probes, or nothing."""
+        if self.info is not None:
+            return self.info.health
+        if self.config is None or not self.config.health_port:
+            return ""
+        return f"{daemon.reachable(self.config.host)}:{self.config.health_port}"
 
     @property
     def grpc(self) -> str:

@@ -79,8 +79,8 @@ def status(file: Path | None, port: int | None, *, as_json: bool) -> None:
     place = find_service(file, port)
     key = key_of(place)
     try:
-        health = ask.get(place.url, "/health", key)
-        facts = ask.get(place.url, "/status", key)
+        health = ask.get(place.url, "/health", key, certificate=place.certificate)
+        facts = ask.get(place.url, "/status", key, certificate=place.certificate)
         word = _decoded(health.body, _Health)
     except ConnectionRefusedError:
         _not_running(place, as_json=as_json)
@@ -104,7 +104,9 @@ def models(file: Path | None, port: int | None, *, as_json: bool) -> None:
     """List the models that can be asked for. The exit code is 3 where the service does not run."""
     place = find_service(file, port)
     try:
-        answer = ask.get(place.url, "/v1/models?limit=1000", key_of(place), seconds=30.0)
+        answer = ask.get(
+            place.url, "/v1/models?limit=1000", key_of(place), seconds=30.0, certificate=place.certificate
+        )
     except ConnectionRefusedError:
         fail(f"CCProxy is not running on {place.url}; start it with: ccproxy start", EXIT_NOT_RUNNING)
     except OSError as error:

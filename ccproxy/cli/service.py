@@ -1,18 +1,36 @@
-"""`start`, `stop`, `restart`: the service's life."""
+"""`start`, `stop`, `restart`, `reload`: the service's life."""
 
 import sys
+import time
 from pathlib import Path
+from threading import Event
 
 import click
+import msgspec
+from msgspec import Struct
 
 from ccproxy import daemon
 from ccproxy.cli import ask
 from ccproxy.cli.options import config_option, example, port_option, seconds
-from ccproxy.cli.place import fail, find_service, load_config, named_config, read_config, state_folder, warn
+from ccproxy.cli.place import (
+    EXIT_NOT_RUNNING,
+    Place,
+    fail,
+    find_service,
+    key_of,
+    load_config,
+    named_config,
+    read_config,
+    state_folder,
+    warn,
+)
 from ccproxy.config import Config
 
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0  # more than the 30 s that running calls get
+RELOAD_SECONDS = 10.0
+POLL_SECONDS = 0.05
+OK = 200
 
 
 @click.command(
@@ -94,6 +112,63 @@ def restart(file: Path | None, port: int | None, *, demo: bool | None, timeout: 
         _end(place.state, place.info, timeout, force=force)
     started, _ = start_in_background(loaded.config, named, demo=demo, seconds=timeout)
     click.echo(f"CCProxy serves {_where(started)}")
+
+
+@click.command(epilog=example("ccproxy reload", "ccproxy reload --port 3456"))
+@config_option
+@port_option
+@click.option(
+    "-t", "--timeout", type=seconds, default=RELOAD_SECONDS, show_default=True, help="How long it may take."
+)
+def reload(file: Path | None, port: int | None, *, timeout: float) -> None:
+    """Have the service load its configuration again, without an interruption.
+
+    Calls that come now are served by it; running ones end as they began. With a mistake in it, the one before
+    stays in use, and the exit code is 1.
+    """
+    place = find_service(file, port)
+    if place.info is None or not place.info.ready:
+        fail(f"CCProxy is not running on port {place.state.port}.{_others(place.state)}", EXIT_NOT_RUNNING)
+    before = _loads(place)
+    try:
+        daemon.reload(place.info)
+    except PermissionError:
+        fail(f"process {place.info.pid} belongs to another user")
+    if before is None:
+        fail(f"process {place.info.pid} was asked, and does not say here how it went; its log does")
+    end = time.monotonic() + timeout
+    while (now := _loads(place)) is None or (now.reloads, now.failures) == (before.reloads, before.failures):
+        if time.monotonic() > end:
+            fail(f"process {place.info.pid} has not loaded its configuration after {timeout:g} s; see its log")
+        Event().wait(POLL_SECONDS)
+    if now.reloads == before.reloads:
+        for problem in now.error.splitlines():
+            click.echo(f"ccproxy: {ask.printable(problem)}", err=True)
+        fail("the configuration was not loaded again; the one before stays in use")
+    click.echo(f"CCProxy has loaded its configuration again: {place.info.url}")
+
+
+class _Loads(Struct, frozen=True):
+    """What a service says about its configuration."""
+
+    reloads: int
+    failures: int
+    error: str = ""
+
+
+class _Status(Struct, frozen=True):
+    configuration: _Loads
+
+
+def _loads(place: Place) -> _Loads | None:
+    """How often the service has loaded its configuration; None where it does not say."""
+    info = daemon.find(place.state)  # its certificate may be another one by now
+    try:
+        certificate = "" if info is None else info.certificate
+        answer = ask.get(place.url, "/status", key_of(place), certificate=certificate)
+        return msgspec.json.decode(answer.body, type=_Status).configuration if answer.status == OK else None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def start_in_background(

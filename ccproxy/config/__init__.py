@@ -1,5 +1,6 @@
 """What the operator says: `types` has every key, `load` reads them from a file and the environment."""
 
+from ccproxy.config.certificate import Certificate, CertificateError
 from ccproxy.config.load import Loaded, default_path, load, read
 from ccproxy.config.problems import ConfigError
 from ccproxy.config.types import (
@@ -19,6 +20,7 @@ from ccproxy.config.types import (
     RouteConfig,
     Secret,
     Size,
+    TlsConfig,
     demo_providers,
     is_loopback,
 )
@@ -27,6 +29,8 @@ __all__ = [
     "DEMO_TYPES",
     "PROVIDER_TYPES",
     "Api",
+    "Certificate",
+    "CertificateError",
     "Config",
     "ConfigError",
     "ConnectionsConfig",
@@ -42,6 +46,7 @@ __all__ = [
     "RouteConfig",
     "Secret",
     "Size",
+    "TlsConfig",
     "default_path",
     "demo_providers",
     "is_loopback",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from ccproxy.config import parameters
+from ccproxy.config import certificate, parameters
 from ccproxy.config.problems import Problems, did_you_mean, member
 from ccproxy.config.secret_file import PATH_WORDS
 from ccproxy.config.types import PROVIDER_TYPES, Config, ProviderConfig, RouteConfig, Secret
@@ -33,6 +33,7 @@ class Limit(Struct, frozen=True):
 LIMITS: Mapping[str, Limit] = {
     "$.port": Limit(0, 65535),
     "$.grpc_port": Limit(0, 65535),
+    "$.health_port": Limit(0, 65535),
     "$.shutdown_timeout": Limit(0, 900, "seconds"),  # no orchestrator waits longer
     "$.drain_delay": Limit(0, 900, "seconds"),
     "$.long_context_threshold": Limit(1),
@@ -81,6 +82,7 @@ def check(config: Config, problems: Problems) -> None:
     _check_keys(config, problems)
     _check_network(config, problems)
     _check_files(config, problems)
+    certificate.check(config.tls, problems)
     _check_providers(config, problems)
     _check_routes(config, problems)
 
@@ -97,6 +99,8 @@ def _check_numbers(config: Config, problems: Problems) -> None:
                 problems.check(place, f"expected {limit}")
     if config.port and config.port == config.grpc_port and not problems.failed("$.port"):
         problems.check("$.grpc_port", f"{config.port} is the HTTP port already")
+    if config.health_port and config.health_port in {config.port, config.grpc_port}:
+        problems.check("$.health_port", f"{config.health_port} is another port already")
 
 
 def _numbers(config: Config, kind: str) -> list[tuple[str, Any]]:

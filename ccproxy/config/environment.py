@@ -23,6 +23,8 @@ from ccproxy.config.types import PROVIDER_TYPES, Config, ProviderConfig, Secret
 
 PREFIX = "CCPROXY_"
 FILE = "CCPROXY_CONFIG"
+CLIENT_CERTIFICATE = "CCPROXY_CLIENT_CERT_FILE"  # what the commands show to a service that asks for one
+CLIENT_KEY = "CCPROXY_CLIENT_KEY_FILE"
 ALIASES = {"CCPROXY_API_KEY": "CCPROXY_APIKEY", "CCPROXY_API_KEY_FILE": "CCPROXY_APIKEY_FILE"}
 
 _KUBERNETES = re.compile(
@@ -133,7 +135,7 @@ def _value(text: str, variable: Variable, problems: Problems) -> Any:
 
 def look_for_typos(environ: Mapping[str, str], problems: Problems) -> None:
     """Warns of variables that are not read although they look as if they were."""
-    known = {name.removeprefix(PREFIX): name for name in (*variables(), FILE)}
+    known = {name.removeprefix(PREFIX): name for name in (*variables(), FILE, CLIENT_CERTIFICATE, CLIENT_KEY)}
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in known.values():
             continue

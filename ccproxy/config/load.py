@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from ccproxy.config import checks, environment, json_file, secret_file
 from ccproxy.config.problems import ConfigError, Problems
 from ccproxy.config.shape import Shape
-from ccproxy.config.types import Config, EndpointConfig, ProviderConfig, Secret
+from ccproxy.config.types import Config, EndpointConfig, ProviderConfig, Secret, TlsConfig
 
 Holder = TypeVar("Holder", ProviderConfig, EndpointConfig)
 
@@ -108,6 +108,11 @@ def _tidy(config: Config, home: Path) -> Config:
         apikey_file=environment.path(config.apikey_file, home),
         ca_file=environment.path(config.ca_file, home),
         log_file=environment.path(config.log_file, home),
+        tls=TlsConfig(
+            environment.path(config.tls.cert_file, home),
+            environment.path(config.tls.key_file, home),
+            environment.path(config.tls.client_ca_file, home),
+        ),
         keys=[structs.replace(key, key_file=environment.path(key.key_file, home)) for key in config.keys],
         providers=[
             structs.replace(

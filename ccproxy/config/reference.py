@@ -35,6 +35,7 @@ from ccproxy.config.types import (
     RouteConfig,
     Secret,
     Size,
+    TlsConfig,
 )
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -48,6 +49,7 @@ SECTIONS: Mapping[str, tuple[type[Struct], str]] = {
     "`fallbacks` of a route": (FallbackConfig, "$.routes.*.fallbacks[]"),
     "`keys`": (KeyConfig, "$.keys[]"),
     "`retry`": (RetryConfig, "$.retry"),
+    "`tls`": (TlsConfig, "$.tls"),
     "`performance`": (PerformanceConfig, "$.performance"),
     "`limits`": (LimitsConfig, "$.limits"),
     "`connections`": (ConnectionsConfig, "$.connections"),

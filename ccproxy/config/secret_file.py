@@ -30,7 +30,7 @@ def read(file: str | Path) -> Secret:
         status = os.stat(file)  # noqa: PTH116  # of a path that may hold any character
         if not stat.S_ISREG(status.st_mode):  # a pipe would block, and could not be read again
             raise SecretFileError(f"{file} is not a file")
-        if status.st_mode & stat.S_IROTH and not _is_mounted(file):
+        if is_open_to_others(file, status.st_mode):
             raise SecretFileError(f"others may read {file}; run: chmod 600 {file}")
         with open(file, "rb") as opened:  # noqa: PTH123  # the same
             text = opened.read(MAX_BYTES)
@@ -49,5 +49,6 @@ def read(file: str | Path) -> Secret:
     return Secret(line)
 
 
-def _is_mounted(file: str | Path) -> bool:
-    return os.path.normpath(file).startswith(MOUNTED)
+def is_open_to_others(file: str | Path, mode: int) -> bool:
+    """Whether users may read a secret who should not."""
+    return bool(mode & stat.S_IROTH) and not os.path.normpath(file).startswith(MOUNTED)

@@ -316,6 +316,27 @@ class RetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     open_after: int = 5
 
 
+class TlsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """TLS on the HTTP and the gRPC port: 1.2 or later. The files are read again when they change.
+
+    Attributes:
+        cert_file: The certificate in PEM, and behind it those that lead to its authority. Without it there is no
+            TLS.
+        key_file: Its private key in PEM, without a password.
+        client_ca_file: The authorities of clients' certificates in PEM. With it, every client must show a
+            certificate of theirs; it needs its key all the same.
+    """
+
+    cert_file: str = ""
+    key_file: str = ""
+    client_ca_file: str = ""
+
+    @property
+    def on(self) -> bool:
+        """Whether the ports speak TLS."""
+        return bool(self.cert_file)
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration.
 
@@ -323,6 +344,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         host: The address both edges bind. Others than this host's own need a key.
         port: The HTTP port; 0 takes a free one.
         grpc_port: The gRPC port; 0 switches gRPC off.
+        health_port: A port for grpc.health.v1 alone, always without TLS: for probes that have no certificate. 0 is
+            none.
+        tls: TLS on the HTTP and the gRPC port.
         grpc_reflection: Whether gRPC clients may ask for the schema.
         apikey: The key callers must show, good for everything. Without any key only callers on this host are
             served.
@@ -355,6 +379,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: int = 3456
     grpc_port: int = 3457
+    health_port: int = 0
+    tls: TlsConfig = TlsConfig()
     grpc_reflection: bool = False
     apikey: Secret | None = None
     apikey_file: str = ""

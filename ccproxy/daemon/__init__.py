@@ -15,7 +15,7 @@ Lock files are never removed: a lock on a file that is gone excludes nobody.
 `lock` is who a service is, `life` its start and its end.
 """
 
-from ccproxy.daemon.life import Start, StartError, keep, start, stop, tail, using
+from ccproxy.daemon.life import Start, StartError, keep, reload, start, stop, tail, using
 from ccproxy.daemon.lock import (
     AlreadyRunningError,
     Held,
@@ -50,6 +50,7 @@ __all__ = [
     "keep",
     "last",
     "reachable",
+    "reload",
     "start",
     "started",
     "stop",

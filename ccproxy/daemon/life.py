@@ -61,6 +61,15 @@ def stop(state: State, info: Info, seconds: float, *, force: bool = False, ends:
     return _gone(state, info, KILL_SECONDS)
 
 
+def reload(info: Info) -> None:
+    """Has the service `info`, which is ready, load its configuration again.
+
+    Raises:
+        PermissionError: It belongs to another user.
+    """
+    _send(info, signal.SIGHUP)
+
+
 def _send(info: Info, number: signal.Signals) -> None:
     """Signals the process that `info` means, and no other that has its number by now."""
     with contextlib.suppress(ProcessLookupError):

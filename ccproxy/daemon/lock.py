@@ -36,6 +36,8 @@ class Info(Struct, frozen=True):
         host: The address that it binds.
         port: The HTTP port.
         grpc_port: The gRPC port; 0 where there is none.
+        health_port: The port for probes, without TLS; 0 where there is none.
+        certificate: The SHA-256 of the certificate that both ports show; empty where they speak no TLS.
         config: The configuration file that was named at its start.
         demo: Whether the demo upstream was asked for at its start.
         owner: Who started it: a person or service manager in the foreground, `ccproxy start`, `ccproxy code`.
@@ -50,6 +52,8 @@ class Info(Struct, frozen=True):
     host: str
     port: int
     grpc_port: int
+    health_port: int = 0
+    certificate: str = ""
     config: str | None = None
     demo: bool = False
     owner: Owner = "foreground"
@@ -59,12 +63,17 @@ class Info(Struct, frozen=True):
     @property
     def url(self) -> str:
         """Where this host reaches it over HTTP."""
-        return f"http://{reachable(self.host)}:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://{reachable(self.host)}:{self.port}"
 
     @property
     def grpc(self) -> str:
         """`host:port` of gRPC, or nothing."""
         return f"{reachable(self.host)}:{self.grpc_port}" if self.grpc_port else ""
+
+    @property
+    def health(self) -> str:
+        """`host:port` of the port for probes, or nothing."""
+        return f"{reachable(self.host)}:{self.health_port}" if self.health_port else ""
 
 
 class State(Struct, frozen=True):
@@ -132,6 +141,8 @@ class Plan(Struct, frozen=True):
     host: str
     grpc_port: int
     version: str
+    health_port: int = 0
+    certificate: str = ""
     config: Path | None = None
     demo: bool = False
     owner: Owner = "foreground"
@@ -149,6 +160,8 @@ def describe(state: State, plan: Plan) -> Info:
         host=plan.host,
         port=state.port,
         grpc_port=plan.grpc_port,
+        health_port=plan.health_port,
+        certificate=plan.certificate,
         config=None if plan.config is None else str(plan.config.absolute()),
         demo=plan.demo,
         owner=plan.owner,

@@ -303,5 +303,6 @@ def _caller(request: web.Request) -> Caller:
             version=(request.version.major, request.version.minor),
             origin_form=request.raw_path.startswith("/"),
             port=local[1] if isinstance(local, tuple) else 0,
+            scheme="https" if transport and transport.get_extra_info("sslcontext") else "http",
         ),
     )

@@ -1,7 +1,7 @@
 """The gRPC edge: grpc.aio over the same `Proxy` and `Status` as HTTP.
 
 `boundary` lets callers in and failures out, `services` are the two services, `health` and `reflection` the
-standard ones, `details` what a failure says.
+standard ones, `details` what a failure says, `credentials` its TLS, `health_port` the standard health alone.
 """
 
 import grpc
@@ -11,9 +11,12 @@ from ccproxy.config import ConnectionsConfig
 from ccproxy.descriptors import most_connections
 from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy
-from ccproxy.rpc import health, reflection, services
+from ccproxy.rpc import credentials, health, reflection, services
+from ccproxy.rpc.binding import bind
 from ccproxy.rpc.boundary import Boundary, Handler
+from ccproxy.rpc.health_port import HealthPort
 from ccproxy.status import Status
+from ccproxy.tls import Tls
 
 MAX_REQUEST_BYTES = 32 << 20  # as over HTTP
 MARGIN_BYTES = 1 << 20  # room for what is not text
@@ -35,6 +38,8 @@ OPTIONS = (
     ("grpc.max_metadata_size", METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
 )
+
+__all__ = ["HealthPort", "Rpc"]
 
 
 class Rpc:
@@ -72,17 +77,13 @@ class Rpc:
         )
         self._server = grpc.aio.server(handlers=(_Table(table),), options=(*OPTIONS, *limits))
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: Tls | None = None) -> int:
         """Binds and serves; returns the port.
 
         Raises:
             OSError: The address is taken or cannot be bound.
         """
-        address = f"[{host}]" if ":" in host else host
-        try:
-            bound = self._server.add_insecure_port(f"{address}:{port}")
-        except RuntimeError as error:
-            raise OSError(f"cannot bind {host}:{port} for gRPC") from error
+        bound = bind(self._server, host, port, None if tls is None else credentials.live(tls))
         await self._server.start()
         return bound
 

@@ -331,6 +331,30 @@ def test_port_80_may_be_left_out_of_an_origin():
 
 
 @pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("https://localhost:3456", True),
+        ("https://127.0.0.1:3456", True),
+        ("http://localhost:3456", False),
+        ("https://localhost", False),  # port 443
+        ("https://evil.example:3456", False),
+    ],
+)
+def test_over_tls_the_own_origin_is_https(origin: str, expected: bool):  # noqa: FBT001
+    """The page of another scheme is another site."""
+    http = Http(["localhost:3456"], (1, 1), origin_form=True, port=3456, scheme="https")
+
+    assert is_local(Caller("127.0.0.1", "127.0.0.1", {"origin": [origin]}, http)) is expected
+
+
+def test_port_443_may_be_left_out_of_an_origin():
+    """As 80 without TLS."""
+    http = Http(["localhost"], (1, 1), origin_form=True, port=443, scheme="https")
+
+    assert is_local(Caller("127.0.0.1", "127.0.0.1", {"origin": ["https://localhost"]}, http))
+
+
+@pytest.mark.parametrize(
     ("site", "expected"),
     [
         ("none", True),

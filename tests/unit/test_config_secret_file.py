@@ -59,7 +59,8 @@ def test_a_file_that_others_may_read_is_refused_with_the_remedy(tmp_path: Path):
 )
 def test_mounted_secrets_are_told_by_their_place(file: str, *, mounted: bool):
     """Docker and Kubernetes mount them readable by everybody."""
-    assert secret_file._is_mounted(file) is mounted
+    assert secret_file.is_open_to_others(file, 0o644) is not mounted
+    assert not secret_file.is_open_to_others(file, 0o640)
 
 
 @pytest.mark.parametrize("name", ["missing", ".", "pipe"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ccproxy import reload as module
-from ccproxy.config import Config, Loaded, read
+from ccproxy.config import Config, Loaded, TlsConfig, read
 from ccproxy.reload import Reloader, files
 
 
@@ -177,3 +177,13 @@ def test_the_files_of_the_providers_are_looked_at(tmp_path: Path):
     )
 
     assert files(read(config, {}, tmp_path)) == [config, *(tmp_path / name for name in ("a", "b", "ca.pem"))]
+
+
+def test_the_files_of_tls_are_looked_at():
+    """A certificate is renewed every few weeks, and nobody tells the process."""
+    config = Config(tls=TlsConfig("/tls.crt", "/tls.key", "/ca.crt"))
+
+    assert files(Loaded(config, Path("/config.json"), found=True)) == [
+        Path("/config.json"),
+        *(Path(name) for name in ("/tls.crt", "/tls.key", "/ca.crt")),
+    ]

@@ -155,6 +155,7 @@ def _write_config_state(message: status_pb2.ConfigState, path: Path, budget: Bud
         document["failed_at"] = json_text.timestamp(message.failed_at)
     if message.HasField("error"):
         document["error"] = message.error
+    document["failures"] = message.failures
     return document
 
 

@@ -579,10 +579,13 @@ class ConfigState(_message.Message):
     RELOADS_FIELD_NUMBER: _builtins.int
     FAILED_AT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
     reloads: _builtins.int
     """How often it was loaded again."""
     error: _builtins.str
     """What was wrong then."""
+    failures: _builtins.int
+    """How often it could not be loaded again, since the start."""
     @_builtins.property
     def loaded_at(self) -> _timestamp_pb2.Timestamp:
         """When it was loaded."""
@@ -598,10 +601,11 @@ class ConfigState(_message.Message):
         reloads: _builtins.int = ...,
         failed_at: _timestamp_pb2.Timestamp | None = ...,
         error: _builtins.str | None = ...,
+        failures: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error", "failed_at", b"failed_at", "loaded_at", b"loaded_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error", "failed_at", b"failed_at", "loaded_at", b"loaded_at", "reloads", b"reloads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error", "failed_at", b"failed_at", "failures", b"failures", "loaded_at", b"loaded_at", "reloads", b"reloads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015

@@ -1,0 +1,43 @@
+"""A port that serves grpc.health.v1 and nothing else, without TLS.
+
+A kubelet has no client certificate, and knows gRPC with TLS only since Kubernetes 1.37.
+"""
+
+import grpc
+
+from ccproxy.access import Access
+from ccproxy.metrics import Metrics
+from ccproxy.rpc import health
+from ccproxy.rpc.binding import bind
+from ccproxy.rpc.boundary import Boundary
+from ccproxy.status import Status
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # else a second process shares the port and nobody notices
+    ("grpc.max_receive_message_length", 4096),  # the name of a service
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+
+class HealthPort:
+    """The server behind that port."""
+
+    def __init__(self, status: Status, access: Access, metrics: Metrics) -> None:
+        handlers = health.Health(status, access).handlers(Boundary(access, metrics))
+        table = grpc.method_handlers_generic_handler(health.SERVICE, handlers)
+        self._server = grpc.aio.server(handlers=(table,), options=OPTIONS)
+
+    async def start(self, host: str, port: int) -> int:
+        """Binds and serves; returns the port.
+
+        Raises:
+            OSError: The address is taken or cannot be bound.
+        """
+        bound = bind(self._server, host, port)
+        await self._server.start()
+        return bound
+
+    async def stop(self) -> None:
+        """Ends it at once."""
+        await self._server.stop(0)
