@@ -50,6 +50,7 @@ SECTIONS: Mapping[str, tuple[type[Struct], str]] = {
     "`keys`": (KeyConfig, "$.keys[]"),
     "`retry`": (RetryConfig, "$.retry"),
     "`tls`": (TlsConfig, "$.tls"),
+    "`retry`": (RetryConfig, "$.retry"),
     "`performance`": (PerformanceConfig, "$.performance"),
     "`limits`": (LimitsConfig, "$.limits"),
     "`connections`": (ConnectionsConfig, "$.connections"),

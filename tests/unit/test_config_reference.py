@@ -45,6 +45,14 @@ def test_every_key_says_what_it_means(type_: Any, place: str):
     assert list(meanings) == [each.name for each in struct_type(type_).fields], place
 
 
+def test_what_is_shown_below_is_there():
+    """Both documents point at it; an editor shows an error for a link that leads nowhere."""
+    pointed = set(re.findall(r'"#/\$defs/(\w+)"', reference.schema().decode()))
+
+    assert pointed == set(SCHEMA["$defs"])
+    assert PAGE.count("see below |") == len(reference.SECTIONS) - 1
+
+
 def test_the_page_has_an_example():
     """The tests below are true of none."""
     assert EXAMPLES
