@@ -36,10 +36,8 @@ class Process:
     def __init__(self, home: Path, config: Mapping[str, Any] | str, environ: Mapping[str, str]) -> None:
         self.http_port, self.grpc_port = free_ports(2)
         home.mkdir(exist_ok=True)
-        file = home / "ccproxy.json"
-        ports = {"port": self.http_port, "grpc_port": self.grpc_port}
-        text = config if isinstance(config, str) else msgspec.json.encode({**ports, **config}).decode()
-        file.write_text(text)
+        self.file = home / "ccproxy.json"
+        self.file.write_text(self.text(config))
         self._log = home / "stderr"
         kept = {
             name: value
@@ -49,13 +47,18 @@ class Process:
         with self._log.open("wb") as log:
             self.started = time.monotonic()
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "ccproxy", "start", "--foreground", "--config", str(file)],
+                [sys.executable, "-m", "ccproxy", "start", "--foreground", "--config", str(self.file)],
                 env={**kept, "HOME": str(home), **environ},
                 cwd=home,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
+
+    def text(self, config: Mapping[str, Any] | str) -> str:
+        """A configuration as it stands in the file, with the ports of this process."""
+        ports = {"port": self.http_port, "grpc_port": self.grpc_port}
+        return config if isinstance(config, str) else msgspec.json.encode({**ports, **config}).decode()
 
     @property
     def url(self) -> str:
