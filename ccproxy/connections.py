@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -37,7 +38,8 @@ class Connections:
         opened: dict[str, _Opened] = {}
         times = config.performance
         seconds = (times.request_timeout, times.first_byte_timeout, times.silence_timeout)
-        way = (config.proxy_url, config.no_proxy, config.ca_file, *seconds, config.retry.open_after)
+        trusted = (config.ca_file, _content(config.ca_file))
+        way = (config.proxy_url, config.no_proxy, *trusted, *seconds, config.retry.open_after)
         async with AsyncExitStack() as stack:
             for provider in config.active:
                 wanted = (structs.replace(provider, max_in_flight=0), *way)  # a limit is none of the way's
@@ -77,6 +79,14 @@ def _providers(provider: ProviderConfig) -> list[Provider]:
         for each in provider.endpoints
     ]
     return [BY_TYPE[provider.kind](way) for way in ways]
+
+
+def _content(file: str) -> bytes:
+    """What a file holds that is used when a way is opened; nothing where it cannot be read: opening tells that."""
+    try:
+        return Path(file).read_bytes() if file else b""
+    except OSError:
+        return b""
 
 
 def _transport(provider: ProviderConfig, config: Config) -> HttpTransport:

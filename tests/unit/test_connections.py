@@ -1,7 +1,10 @@
 """What is opened for a configuration, and what is kept for the next."""
 
+from pathlib import Path
+
 import pytest
 from msgspec import structs
+from unit.certificates import Authority
 
 from ccproxy.config import Config, EndpointConfig, ProviderConfig, Secret
 from ccproxy.connections import Connections, close
@@ -35,6 +38,23 @@ async def test_the_way_out_is_part_of_a_provider():
     assert after["a"] is not before["a"]
     assert len(retired) == 1
     await close(retired)
+    await connections.close()
+
+
+async def test_other_certificates_in_the_same_file_are_another_way_out(tmp_path: Path):
+    """A renewed bundle of authorities would else be read and not used."""
+    trusted = tmp_path / "ca.crt"
+    config = Config(providers=[A], ca_file=str(trusted))
+    connections = Connections()
+    opened = []
+    for authority in (Authority(tmp_path, "one"), Authority(tmp_path, "two")):
+        trusted.write_text(authority.pair.pem)
+        opened += [(await connections.open(config))[0]["a"], (await connections.open(config))[0]["a"]]
+
+    assert opened[0] is opened[1]
+    assert opened[1] is not opened[2]
+    assert opened[2] is opened[3]
+    await close([opened[0].transport])
     await connections.close()
 
 
