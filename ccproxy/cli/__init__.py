@@ -1,8 +1,8 @@
 """The command line.
 
 Exit codes: 0 done; 1 it did not work out, in one line on standard error; 2 a mistake on the command line; 3 the
-service does not run (`status`, `models`); 78 a mistake in the configuration (EX_CONFIG); 98 an address that cannot
-be bound; 127 Claude Code is not installed (`code`, which else passes on Claude Code's own).
+service does not run (`status`, `models`, `reload`); 78 a mistake in the configuration (EX_CONFIG); 98 an address
+that cannot be bound; 127 Claude Code is not installed (`code`, which else passes on Claude Code's own).
 
 Each command is a module's function of the same name, and imported when it is asked for: a container calls
 `ccproxy health` every few seconds, and pays for no server.

@@ -68,8 +68,12 @@ none, and an entry of `no_proxy` or `allowed_ips` may hold several with commas b
 Every key can be in a file of its own: `apikey_file`, `key_file`, `api_key_file`, `CCPROXY_API_KEY_FILE`,
 and for providers their variable with `_FILE` behind it (`OPENAI_API_KEY_FILE`). Its first line is the key.
 A file that every user of the host may read is refused (`chmod 600` mends it), except under `/run/secrets`
-and `/var/run/secrets`, where Docker and Kubernetes put them. Changed callers' keys are taken over while
-CCProxy runs; providers' keys are read at the start.
+and `/var/run/secrets`, where Docker and Kubernetes put them.
+
+## While it runs
+
+A changed file counts within seconds, and so does a changed file that it names; running calls end as they
+began. With a mistake in it nothing changes. [reload.md](reload.md) has the rest, and what needs a restart.
 
 ## Durations, sizes, paths
 

@@ -101,7 +101,7 @@ def test_every_option_of_the_page_is_one(cli: Cli):
 def test_the_examples_of_the_page_print_what_it_shows(cli: Cli):
     """One after the other, as a reader does it; what differs between machines are numbers and places."""
     examples = re.findall(r"^```text\n\$ ccproxy (.*?)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    order = ["start", "status", "health", "models", "restart", "stop", "version --json"]
+    order = ["start", "status", "health", "models", "reload", "restart", "stop", "version --json"]
     shown = dict(examples)
     (cli.state / "config.json").rename(cli.home / "hidden.json")
     ports = {"CCPROXY_PORT": str(cli.port), "CCPROXY_GRPC_PORT": str(cli.grpc_port)}

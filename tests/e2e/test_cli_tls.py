@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from e2e.claude_code import QUIET
 from e2e.cli import Cli
 from e2e.service import free_ports
 from e2e.tools import require, run
@@ -214,3 +215,13 @@ def test_other_peoples_tools_agree(tmp_path: Path, authority: Authority):
     assert probes == [0, 2]
     assert "Verify return code: 0 (ok)" in talk.stdout
     assert re.search(r"TLSv1\.[23]", talk.stdout)
+
+
+def test_claude_code_itself_speaks_tls(tmp_path: Path, authority: Authority):
+    """With an authority of one's own behind the certificate, it needs no word about it."""
+    env = {**QUIET, "HTTPS_PROXY": "http://127.0.0.1:9", "CLAUDE_PATH": require("claude")}
+    with user(tmp_path / "home", authority) as (cli, pair):
+        pair.cert.write_text(pair.pem + authority.pair.pem)
+        done = cli.run("code", "-p", "Hello", env=env)
+
+    assert done.stdout == "Demo answer to: Hello\n", done.stderr
