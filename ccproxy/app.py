@@ -332,6 +332,9 @@ async def serve(
             log.info("shutting down: running calls get %g s", config.shutdown_timeout)
             await service.drain(hurry)
         log.info("stopped")
+    if load is not None:
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its default would be death
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
         signal.signal(number, lambda *_: os._exit(0))  # nothing is left to end but the interpreter

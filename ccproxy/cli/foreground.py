@@ -31,7 +31,7 @@ def serve(loaded: Loaded, named: Path | None, *, demo: bool, owner: daemon.Owner
             on_ready = _enter(stack, loaded, named, demo=demo, owner=owner)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(serve_until_asked(loaded, on_ready, load))
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # the interpreter's end would restore the default: death
     except daemon.AlreadyRunningError as error:
         fail(str(error), EXIT_ADDRESS)

@@ -9,7 +9,6 @@ import hashlib
 import re
 import ssl
 import stat
-from binascii import Error as NotBase64
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ MEMBERS = ("cert_file", "key_file", "client_ca_file")
 MAX_BYTES = 1 << 20  # a bundle of every public authority is a quarter of it
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_TIME = re.compile(r"[0-9]{14}Z")
 _KEY = re.compile(r"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----")
 
 _SEQUENCE, _VERSION, _UTC_TIME = 0x30, 0xA0, 0x17
@@ -77,7 +77,10 @@ def read(tls: TlsConfig) -> Certificate:
     if chain != _text("cert_file", tls.cert_file) or key != _text("key_file", tls.key_file):
         raise CertificateError("cert_file", f"{tls.cert_file} or its key changed while they were read")
     der = ssl.PEM_cert_to_DER_cert(leaf.group())
-    before, after = validity(der)
+    try:
+        before, after = validity(der)
+    except ValueError:  # what OpenSSL reads and RFC 5280 forbids, such as a time without seconds
+        raise CertificateError("cert_file", f"the dates of {tls.cert_file} cannot be read") from None
     return Certificate(chain, Secret(key), client_ca, context, hashlib.sha256(der).hexdigest(), before, after)
 
 
@@ -86,7 +89,7 @@ def fingerprint(tls: TlsConfig) -> str:
     try:
         leaf = _CERTIFICATE.search(_text("cert_file", tls.cert_file))
         return "" if leaf is None else hashlib.sha256(ssl.PEM_cert_to_DER_cert(leaf.group())).hexdigest()
-    except (CertificateError, NotBase64):
+    except (CertificateError, ValueError):
         return ""
 
 
@@ -144,6 +147,8 @@ def _time(tag: int, content: bytes) -> datetime:
     text = content.decode()
     if tag == _UTC_TIME:  # two digits of the year; from 50 on they mean the last century
         text = f"{'19' if text[:2] >= '50' else '20'}{text}"
+    if _TIME.fullmatch(text) is None:
+        raise ValueError(text)
     return datetime.strptime(text, "%Y%m%d%H%M%S%z")
 
 

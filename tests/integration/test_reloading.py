@@ -242,6 +242,18 @@ async def test_a_providers_renewed_key_is_used(home: Path, tmp_path: Path):
     assert "second" not in told
 
 
+async def test_a_reload_does_not_disturb_an_end(home: Path, demo: Demo):
+    """A signal's default is death: an exit code that a service manager takes for a crash."""
+    async with serving(home, routed_to("anthropic", demo)) as (service, clients):
+        await provider_of(clients.http)
+        service.terminate()
+        while service.popen.poll() is None:
+            service.popen.send_signal(signal.SIGHUP)
+            await asyncio.sleep(0.0005)
+
+    assert service.popen.returncode == 0
+
+
 async def test_what_needs_a_restart_is_said(home: Path, demo: Demo):
     """Else somebody waits for a port that never opens."""
     async with serving(home, routed_to("anthropic", demo)) as (service, clients):

@@ -220,6 +220,15 @@ def test_both_kinds_of_time_are_read(text: bytes, expected: int):
     assert validity(der) == (datetime(expected, 1, 2, 3, 4, 5, tzinfo=UTC),) * 2
 
 
+def test_dates_that_no_certificate_may_have_are_told(pair: Pair, monkeypatch: pytest.MonkeyPatch):
+    """Rather than end the process with a traceback."""
+    time = b"\x17\x0b2601020304Z"  # no seconds
+    der = b"\x30\x28\x30\x26\x02\x01\x01\x30\x00\x30\x00\x30\x1a" + 2 * time
+    monkeypatch.setattr(ssl, "PEM_cert_to_DER_cert", lambda _: der)
+
+    assert str(refused(tls(pair))) == f"the dates of {pair.cert} cannot be read"
+
+
 # In the whole configuration.
 
 
