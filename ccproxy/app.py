@@ -20,8 +20,9 @@ import grpc
 from aiohttp import web
 from msgspec import structs
 
-from ccproxy import __version__, descriptors, logs, tls
+from ccproxy import descriptors, logs, tls
 from ccproxy.access import Access
+from ccproxy.announcement import Ports, announce
 from ccproxy.backend import Backend
 from ccproxy.config import Config, Loaded, RetryConfig, RouteConfig, demo_providers
 from ccproxy.connections import Connections, close
@@ -319,7 +320,8 @@ async def serve(
     with logs.configure(config) as written:
         async with running(config) as service:
             service.metrics.counter("ccproxy_log_dropped_total", "Lost lines.", lambda: written.dropped)
-            _announce(service)
+            ports = Ports(service.http_port, service.grpc_port, service.health_port)
+            announce(service.config, ports, service.router.table())
             reloading = _reloading(service, loaded, load) if load is not None else None
             if on_ready is not None:
                 on_ready(service)  # from now on it is sent signals
@@ -383,25 +385,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         return
-
-
-def _announce(service: Service) -> None:
-    config = service.config
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    grpc_part = f", gRPC on {host}:{service.grpc_port}" if service.grpc_port else ", gRPC off"
-    scheme = "http" if service.tls is None else "https"
-    if service.health_port:
-        grpc_part += f", health for probes on {host}:{service.health_port}"
-    log.info("CCProxy %s serves %s://%s:%d%s", __version__, scheme, host, service.http_port, grpc_part)
-    if config.demo:
-        log.warning(
-            "No provider is configured: the built-in demo upstream answers. "
-            "Set ANTHROPIC_API_KEY or OPENAI_API_KEY (or another provider's key), "
-            "or write ~/.ccproxy/config.json, for real models."
-        )
-    elif not config.active:
-        log.error("No provider is configured: not ready. Add one to `providers` in the configuration.")
-    else:
-        log.info("providers: %s", ", ".join(provider.name for provider in config.active))
-        for line in service.router.table():
-            log.info("route %s: %s -> %s", line.rule, line.condition, line.target)

@@ -9,7 +9,6 @@ from ccproxy.config.types import (
     Api,
     Config,
     ConnectionsConfig,
-    Duration,
     EndpointConfig,
     FallbackConfig,
     KeyConfig,
@@ -18,12 +17,11 @@ from ccproxy.config.types import (
     ProviderConfig,
     RetryConfig,
     RouteConfig,
-    Secret,
-    Size,
     TlsConfig,
     demo_providers,
     is_loopback,
 )
+from ccproxy.config.values import Duration, Secret, Size
 
 __all__ = [
     "DEMO_TYPES",

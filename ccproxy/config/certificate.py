@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from ccproxy.config.problems import Problems
 from ccproxy.config.secret_file import PATH_WORDS, is_open_to_others
-from ccproxy.config.types import Secret, TlsConfig
+from ccproxy.config.types import TlsConfig
+from ccproxy.config.values import Secret
 
 MEMBERS = ("cert_file", "key_file", "client_ca_file")
 MAX_BYTES = 1 << 20  # a bundle of every public authority is a quarter of it

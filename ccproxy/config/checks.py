@@ -14,7 +14,8 @@ from msgspec import Struct
 from ccproxy.config import certificate, parameters
 from ccproxy.config.problems import Problems, did_you_mean, member
 from ccproxy.config.secret_file import PATH_WORDS
-from ccproxy.config.types import PROVIDER_TYPES, Config, ProviderConfig, RouteConfig, Secret
+from ccproxy.config.types import PROVIDER_TYPES, Config, ProviderConfig, RouteConfig
+from ccproxy.config.values import Secret
 
 
 class Limit(Struct, frozen=True):

@@ -19,7 +19,8 @@ from ccproxy.config import secret_file
 from ccproxy.config.problems import Problems
 from ccproxy.config.shape import Shape, not_none, struct_type
 from ccproxy.config.substitution import is_text
-from ccproxy.config.types import PROVIDER_TYPES, Config, ProviderConfig, Secret
+from ccproxy.config.types import PROVIDER_TYPES, Config, ProviderConfig
+from ccproxy.config.values import Secret
 
 PREFIX = "CCPROXY_"
 FILE = "CCPROXY_CONFIG"

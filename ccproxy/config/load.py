@@ -17,7 +17,8 @@ from msgspec import Struct, structs
 from ccproxy.config import checks, environment, json_file, secret_file
 from ccproxy.config.problems import ConfigError, Problems
 from ccproxy.config.shape import Shape
-from ccproxy.config.types import Config, EndpointConfig, ProviderConfig, Secret, TlsConfig
+from ccproxy.config.types import Config, EndpointConfig, ProviderConfig, TlsConfig
+from ccproxy.config.values import Secret
 
 Holder = TypeVar("Holder", ProviderConfig, EndpointConfig)
 

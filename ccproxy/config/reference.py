@@ -20,11 +20,9 @@ from ccproxy.config.environment import ALIASES, variables
 from ccproxy.config.introduction import INTRODUCTION, PROVIDERS
 from ccproxy.config.shape import default_of, not_none, struct_type
 from ccproxy.config.types import (
-    MIB,
     PROVIDER_TYPES,
     Config,
     ConnectionsConfig,
-    Duration,
     EndpointConfig,
     FallbackConfig,
     KeyConfig,
@@ -33,10 +31,9 @@ from ccproxy.config.types import (
     ProviderConfig,
     RetryConfig,
     RouteConfig,
-    Secret,
-    Size,
     TlsConfig,
 )
+from ccproxy.config.values import MIB, Duration, Secret, Size
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMMAND = "python -m ccproxy.config.reference"
@@ -50,7 +47,6 @@ SECTIONS: Mapping[str, tuple[type[Struct], str]] = {
     "`keys`": (KeyConfig, "$.keys[]"),
     "`retry`": (RetryConfig, "$.retry"),
     "`tls`": (TlsConfig, "$.tls"),
-    "`retry`": (RetryConfig, "$.retry"),
     "`performance`": (PerformanceConfig, "$.performance"),
     "`limits`": (LimitsConfig, "$.limits"),
     "`connections`": (ConnectionsConfig, "$.connections"),

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from ccproxy.config.types import Secret
+from ccproxy.config.values import Secret
 
 MOUNTED = ("/run/secrets/", "/var/run/secrets/")
 """Where Docker and Kubernetes mount secrets: readable by every user of a container that has only one."""

@@ -12,7 +12,7 @@ from msgspec import NODEFAULT, Struct, inspect
 from ccproxy.config import units
 from ccproxy.config.problems import Problems, did_you_mean, member
 from ccproxy.config.substitution import SubstitutionError, substitute
-from ccproxy.config.types import Duration, Secret, Size
+from ccproxy.config.values import Duration, Secret, Size
 
 T = TypeVar("T", bound=Struct)
 

@@ -2,7 +2,7 @@
 
 import re
 
-from ccproxy.config.types import MIB, Duration, Size
+from ccproxy.config.values import MIB, Duration, Size
 
 DURATION = r"([0-9]+(\.[0-9]+)?h)?([0-9]+(\.[0-9]+)?m)?([0-9]+(\.[0-9]+)?s)?([0-9]+(\.[0-9]+)?ms)?"
 SIZE = r"[0-9]+(KiB|MiB|GiB|KB|MB|GB|B)?"

@@ -12,6 +12,7 @@ from ccproxy.rpc.binding import bind
 from ccproxy.rpc.boundary import Boundary
 from ccproxy.status import Status
 
+WRITE_SECONDS = 30.0  # for a watcher that takes nothing
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second process shares the port and nobody notices
     ("grpc.max_receive_message_length", 4096),  # the name of a service
@@ -24,7 +25,7 @@ class HealthPort:
     """The server behind that port."""
 
     def __init__(self, status: Status, access: Access, metrics: Metrics) -> None:
-        handlers = health.Health(status, access).handlers(Boundary(access, metrics))
+        handlers = health.Health(status, access).handlers(Boundary(access, metrics, WRITE_SECONDS))
         table = grpc.method_handlers_generic_handler(health.SERVICE, handlers)
         self._server = grpc.aio.server(handlers=(table,), options=OPTIONS)
 

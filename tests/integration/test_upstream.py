@@ -311,7 +311,7 @@ async def test_a_new_connection_that_breaks_is_not_replaced():
 
 
 @pytest.mark.parametrize("shown", [{"x-api-key": "secret"}, {"authorization": "Bearer secret"}])
-async def test_a_header_that_quotes_our_key_is_no_header_for_anyone(shown: dict[str, str]):
+async def test_our_key_is_taken_out_of_a_header_that_quotes_it(shown: dict[str, str]):
     """Some of a provider's headers are passed on."""
     data = b"HTTP/1.1 200 OK\r\nx-request-id: req-secret\r\nx-other: fine\r\ncontent-length: 0\r\n\r\n"
     async with (
@@ -319,5 +319,5 @@ async def test_a_header_that_quotes_our_key_is_no_header_for_anyone(shown: dict[
         HttpTransport("test") as transport,
         transport.send(UpstreamRequest("POST", url, shown, b"{}"), stream=False) as response,
     ):
-        assert "x-request-id" not in response.headers
+        assert response.headers["x-request-id"] == "req-[redacted]"
         assert response.headers["x-other"] == "fine"

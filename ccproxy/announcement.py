@@ -1,0 +1,42 @@
+"""What the log says once the service is up: where it listens, and what goes where."""
+
+import logging
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from ccproxy import __version__
+from ccproxy.config import Config
+from ccproxy.routing import Line
+
+log = logging.getLogger(__name__)
+
+
+class Ports(Struct, frozen=True):
+    """The ports that are really bound; 0 for what is off."""
+
+    http: int
+    grpc: int
+    health: int
+
+
+def announce(config: Config, ports: Ports, routes: Sequence[Line]) -> None:
+    """Logs it. Where nothing real answers, the remedy is part of it."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    grpc_part = f", gRPC on {host}:{ports.grpc}" if ports.grpc else ", gRPC off"
+    if ports.health:
+        grpc_part += f", health for probes on {host}:{ports.health}"
+    scheme = "https" if config.tls.cert_file else "http"
+    log.info("CCProxy %s serves %s://%s:%d%s", __version__, scheme, host, ports.http, grpc_part)
+    if config.demo:
+        log.warning(
+            "No provider is configured: the built-in demo upstream answers. "
+            "Set ANTHROPIC_API_KEY or OPENAI_API_KEY (or another provider's key), "
+            "or write ~/.ccproxy/config.json, for real models."
+        )
+    elif not config.active:
+        log.error("No provider is configured: not ready. Add one to `providers` in the configuration.")
+    else:
+        log.info("providers: %s", ", ".join(provider.name for provider in config.active))
+        for line in routes:
+            log.info("route %s: %s -> %s", line.rule, line.condition, line.target)
