@@ -305,12 +305,12 @@ def _gemini(kind: Kind, number: int, *, third: bool = True) -> Reply:
     candidate = {"content": {"role": "model", "parts": parts}, "index": 0, "finishReason": "STOP"}
     whole = msgspec.json.encode({"candidates": [candidate], "usageMetadata": usage, "responseId": f"r{number}"})
     back = [part for part in parts if part.get("text") != "" and not part.get("thought")]
-    if len(back) < len(parts) - 1:  # the state on an empty part is the text's, and goes back on it
-        back = [{**part, **signed} for part in back]
+    if not kind.calls:  # behind a last text there is no place for its state
+        back, signed = [{name: part[name] for name in part if name != "thoughtSignature"} for part in back], {}
     unsigned = next((part for part in back if "functionCall" in part), {})
     if third and unsigned and not kind.thought:
         back = [{**part, "thoughtSignature": STAND_IN} if part is unsigned else part for part in back]
-    return Reply(whole, b"".join(map(gemini_frame, documents)), back, (state_of(number),) if kind.thought else ())
+    return Reply(whole, b"".join(map(gemini_frame, documents)), back, (state_of(number),) if signed else ())
 
 
 MADE_BY: Mapping[str, Callable[[Kind, int], Reply]] = {

@@ -185,7 +185,7 @@ def test_a_whole_answer_is_read(recording: Recording):
 
 @each([*STREAMS, *WHOLE])
 def test_every_signature_comes_back_on_its_part(recording: Recording):
-    """A call without its own state is refused, and so is one with another's."""
+    """A call without its own state is refused, and so is one with another's. A last text has no place for one."""
     body = msgspec.json.encode(documents(recording))
     if has_failed(recording) or any("willContinue" in p.get("functionCall", {}) for p in parts(recording)):
         return
@@ -202,7 +202,11 @@ def test_every_signature_comes_back_on_its_part(recording: Recording):
         ]
 
     stand_in = "skip_thought_signature_validator"
-    assert [pair for pair in signed(returned) if pair[1] != stand_in] == signed(parts(recording))
+    expected = signed(parts(recording))
+    said = [part for part in parts(recording) if "functionCall" in part or "text" in part]
+    if expected and not expected[-1][0] and "functionCall" not in said[-1]:
+        expected.pop()
+    assert [pair for pair in signed(returned) if pair[1] != stand_in] == expected
 
 
 @each([*STREAMS, *WHOLE])

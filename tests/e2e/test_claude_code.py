@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 from e2e.claude_code import ClaudeCode, texts, thinking, tool_results
-from e2e.conftest import ALIAS, KEY, TRANSLATED, WIRES
+from e2e.conftest import ALIAS, KEY, TRANSLATED
 from e2e.outside import Outside
 from e2e.service import Service
 from e2e.test_python_sdk import ONE_PIXEL
@@ -51,13 +51,8 @@ def test_it_works_with_its_own_default_model(claude: Starting, service: Service)
     assert service.served_by("anthropic", "default") == before + 2
 
 
-def test_json_output_holds_the_answer(
-    request: pytest.FixtureRequest, claude: Starting, service: Service, model: str
-):
+def test_json_output_holds_the_answer(claude: Starting, service: Service, model: str):
     """Scripts read `--output-format json` more often than the stream of messages."""
-    if model == WIRES["gemini"]:
-        reason = "the signature behind a text ends the stream in an empty thinking block; Claude Code prints that"
-        request.applymarker(pytest.mark.xfail(reason=reason))
     result = claude(service).result("Hello", "--model", model)
 
     assert result["subtype"] == "success"

@@ -105,12 +105,12 @@ def test_state_is_carried_before_its_call_and_after_its_text():
         text("", thoughtSignature="s3"),
     )
 
-    kinds = ["thinking", "tool_use", "tool_use", "text", "thinking", "thinking"]
+    kinds = ["thinking", "tool_use", "tool_use", "text", "thinking"]
     assert [block["type"] for block in found] == kinds
-    assert states(found) == [("call", "s1"), ("text", "s2"), ("empty", "s3")]
+    assert states(found) == [("call", "s1"), ("text", "s2")]
     assert found[0]["thinking"] == "why"
     assert states(content(text("why", thought=True, thoughtSignature="s"))) == [("thought", "s")]
-    assert states(content(called(), text("", thoughtSignature="s"))) == [("empty", "s")]
+    assert states(content(called(), text("", thoughtSignature="s"))) == []
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,23 @@ def test_state_is_carried_before_its_call_and_after_its_text():
 )
 def test_the_state_of_a_text_stands_after_it_however_it_comes(pieces: list[Any]):
     """Recorded: on a whole answer's text; in streams on the first piece, the last, or an empty one after it."""
-    found = content(text("why", thought=True), *pieces)
+    found = content(text("why", thought=True), *pieces, called())
 
     assert [(block["type"], block.get("thinking", block.get("text"))) for block in found] == [
         ("thinking", "why"),
         ("text", "ab"),
         ("thinking", ""),
+        ("tool_use", None),
     ]
     assert states(found) == [None, ("text", "s")]
+
+
+@pytest.mark.parametrize(
+    "pieces", [[text("ab", thoughtSignature="s")], [text("ab"), text("", thoughtSignature="s")]]
+)
+def test_an_answer_ends_with_its_text(pieces: list[Any]):
+    """`claude -p` prints the last block: behind the text, a block of thinking for the state would hide it."""
+    assert content(*pieces) == [{"type": "text", "text": "ab"}]
 
 
 @pytest.mark.parametrize("pieces", [["why"], ["w", "hy"]])
@@ -150,8 +159,8 @@ def test_each_of_two_signed_parts_keeps_its_state():
     """As with code that ran: neighbours, each with its own."""
     found = content(text("a", thoughtSignature="s1"), text("b", thoughtSignature="s2"))
 
-    assert [block.get("text") for block in found] == ["a", None, "b", None]
-    assert states(found) == [("text", "s1"), ("text", "s2")]
+    assert [block.get("text") for block in found] == ["a", None, "b"]
+    assert states(found) == [("text", "s1")]
 
 
 def test_a_text_that_a_stop_sequence_cuts_has_no_state():

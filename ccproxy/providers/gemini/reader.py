@@ -90,6 +90,8 @@ class Reader:
         if is_cut(self._finish):
             self._pending = None  # half a call is none
         self._call_pending()
+        if self._state is not None and self._state[0] in {"text", "empty"}:
+            self._state = None  # behind the text it would be the last block, and clients print that one
         self._settle()
         self._writer.text(self._stops.flush())
         reason = stop_reason(self._finish, called=self._calls > 0)
