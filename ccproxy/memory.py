@@ -44,14 +44,13 @@ def limit_bytes(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/s
 def _limits(root: Path, path: str, name: str) -> list[int]:
     """The limits of a group and of those around it."""
     folder = root / path.strip("/")
+    around = [folder, *folder.parents]
     found = []
-    for each in (folder, *folder.parents):
+    for each in around[: around.index(root) + 1]:
         try:
             text = (each / name).read_text().strip()
         except OSError:
             text = ""
         if text.isdecimal():
             found.append(int(text))
-        if each == root:
-            break
     return found

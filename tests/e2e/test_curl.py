@@ -37,7 +37,7 @@ def test_health_tells_everything_to_who_sits_on_this_host(service: Service):
     """The documented fields, by their documented names: monitors read them."""
     health = msgspec.json.decode(curl("--fail", f"{service.url}/health"))
 
-    assert list(health) == ["status", "timestamp", "uptime", "version", "config", "performance"]
+    assert list(health) == ["status", "timestamp", "uptime", "version", "config", "performance", "upstreams"]
     assert health["status"] == "healthy"
     assert list(health["config"]) == ["host", "port", "providers", "api_key_configured"]
     assert list(health["performance"]) == ["memory_mb", "goroutines", "requests", "latency"]
@@ -66,7 +66,8 @@ def test_status_tells_the_facts(service: Service):
     assert status["pid"] == service.process.pid
     assert status["port"] == service.port
     assert re.fullmatch(r"\d+h \d+m \d+s", status["uptime"])
-    assert status["providers"] == {"count": 2, "active": ["anthropic", "openai"]}
+    providers = ["anthropic", "deepseek", "gemini", "openai", "openrouter"]
+    assert status["providers"] == {"count": 5, "active": providers}
     assert set(status["build"]) == {"version", "commit", "date"}
 
 

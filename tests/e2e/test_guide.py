@@ -19,7 +19,7 @@ COMMANDS = [
 ]
 
 VOLATILE = {"timestamp", "uptime", "memory_mb", "goroutines", "pid", "port", "total", "success", "failed"}
-VOLATILE |= {"avg_ms", "p50_ms", "p95_ms", "p99_ms"}
+VOLATILE |= {"avg_ms", "p50_ms", "p95_ms", "p99_ms", "condition", "since", "loaded_at"}
 
 
 @pytest.mark.parametrize(("command", "shown"), COMMANDS)
