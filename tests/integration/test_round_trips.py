@@ -210,5 +210,7 @@ async def goes_on(
     expected = [text for _, text in zip(calls, returned, strict=False) if text]
     assert re.findall("«[^»]*»", answer) == expected
     assert answer.endswith("Demo answer to: go on")
-    thought = any(block.get("thinking") for block in content)
-    assert journey.demo.recalled > before or not thought
+    thoughts = [block for block in content if block["type"] == "thinking"]
+    signed = [block for block in thoughts if block["signature"]]
+    assert signed == thoughts or model.startswith("gemini")  # behind a last text it has no place for its state
+    assert journey.demo.recalled > before or not any(block["thinking"] for block in signed)
