@@ -15,6 +15,7 @@ text of an exception. Of other libraries' lines only the fixed words are kept, f
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,14 +50,21 @@ class Handler(logging.Handler):
     def __init__(self, sink: Sink[Line]) -> None:
         super().__init__()
         self._sink = sink
+        self._one = threading.Lock()
 
     @property
     def dropped(self) -> int:
         """How many lines were not written."""
         return self._sink.dropped
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Queues the record's line. One at a time; there are no filters here."""
+        with self._one:
+            self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Queues the record's line."""
+        """As `handle`."""
         fields = record.__dict__.get("fields", {})
         self._sink.put(Line(record.created, record.levelno, record.name, message(record), fields))
 

@@ -10,13 +10,13 @@ import queue
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TextIO, TypeVar
 
 MAX_QUEUED = 10_000  # lines; some megabytes
 BATCH_SECONDS = 0.02  # lines that come together are written together: a wake-up costs more than a line
-MAX_BATCH = 100  # one batch is made without letting the event loop run
+MAX_BATCH = 100  # lines in one write
 FLUSH_SECONDS = 1.0  # at the end, for what is queued
 ROTATION_SECONDS = 1.0  # between two looks at whether the file has been moved away
 FILE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not hold us here
@@ -129,11 +129,14 @@ Item = TypeVar("Item")
 
 
 class Sink(Generic[Item]):
-    """A queue of items and the thread that writes them.
+    """A queue of lines and the thread that writes them.
+
+    Lines are made by who puts them: making one costs microseconds, and a thread that did it would take the
+    interpreter, and every object of a finished request, away from the processor that runs the event loop.
 
     Args:
         target: Where they go. The thread closes it.
-        render: Makes a line of an item, without its end. Runs in the thread.
+        render: Makes a line of an item, without its end.
         notice: The item that tells of so many lost lines.
         limit: How many wait at most.
     """
@@ -149,7 +152,7 @@ class Sink(Generic[Item]):
         self._render = render
         self._notice = notice
         self._limit = limit
-        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._refused = 0  # counted by who puts
         self._lost = 0  # counted by the thread
         self._told = 0
@@ -164,11 +167,16 @@ class Sink(Generic[Item]):
         return self._refused + self._lost
 
     def put(self, item: Item) -> None:
-        """Queues it, or counts it where the queue is full. Never waits. One at a time."""
+        """Queues its line, or counts it where the queue is full. Never waits. One at a time."""
         if self._queue.qsize() >= self._limit:
             self._refused += 1
+            return
+        try:
+            line = self._render(item)
+        except Exception:  # noqa: BLE001  # an item that cannot be shown is no failure of who tells of it
+            self._refused += 1
         else:
-            self._queue.put(item)
+            self._queue.put(line)
 
     def close(self) -> None:
         """Writes what is queued, for FLUSH_SECONDS at most; a thread that is stuck is left behind."""
@@ -177,34 +185,28 @@ class Sink(Generic[Item]):
         self._thread.join(FLUSH_SECONDS)
 
     def _run(self) -> None:
-        batch: list[Item | None] = []
+        batch: list[str | None] = []
         while None not in batch:
             if len(batch) < MAX_BATCH:  # nothing is left, so the next ones may gather
                 self._ending.wait(BATCH_SECONDS if batch else 0)
             batch = [self._queue.get()]
             while len(batch) < MAX_BATCH and not self._queue.empty():
                 batch.append(self._queue.get())
-            self._write([item for item in batch if item is not None])
+            self._write([line for line in batch if line is not None])
         self._target.close()
 
-    def _write(self, items: list[Item]) -> None:
+    def _write(self, lines: list[str]) -> None:
         dropped = self.dropped
-        lines = [*self._lines([self._notice(dropped - self._told)] if dropped > self._told else [])]
-        lines += self._lines(items)
+        count = len(lines)
+        if dropped > self._told:
+            lines = [self._render(self._notice(dropped - self._told)), *lines]
         if not lines:
             return
         start, self._torn = "\n" if self._torn else "", False
         try:
             self._target.write(start + "".join(f"{line}\n" for line in lines))
         except UnwrittenError as error:
-            self._lost += min(error.lines, len(items))  # the notice is no line that anybody missed
+            self._lost += min(error.lines, count)  # the notice is no line that anybody missed
             self._torn = error.torn or (bool(start) and error.lines > len(lines))
         else:
             self._told = dropped
-
-    def _lines(self, items: list[Item]) -> Iterator[str]:
-        for item in items:
-            try:
-                yield self._render(item)
-            except Exception:  # noqa: BLE001  # an item that cannot be shown must not end the thread
-                self._lost += 1

@@ -408,6 +408,18 @@ def test_an_upstreams_id_is_an_id_or_is_left_out(echo: str):
     assert "upstream_request_id" not in line
 
 
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("model", ["claude-x", "modèle", 'a "b" \\', "x\x1b[31m", "x\x7f", "m" * 300])
+def test_the_line_of_a_request_is_the_same_however_it_is_made(model: str, *, begun: bool):
+    """Most are written at once, those with anything to hide member by member; who reads must not see which."""
+    entry = logged(begun=begun)
+    entry.model = model
+    line = logs.lines.Line(0.0, logging.INFO, "ccproxy.requests", "request", entry)
+    written = msgspec.json.decode(logs.lines.as_json(line))
+
+    assert list(written.items())[4:] == list(line.members().items())
+
+
 # Nobody waits.
 
 
@@ -490,11 +502,11 @@ def test_a_full_disk_loses_lines_and_nothing_else():
         until(lambda: handler.dropped == 1)
 
 
-def test_a_line_that_cannot_be_made_does_not_end_the_thread():
-    """The next one is written."""
+def test_a_line_that_cannot_be_made_is_lost_and_nothing_else():
+    """The next one is written, and the loss is told."""
     lines = documents(lambda: (log.info("a", extra={"fields": {"x": object()}}), log.info("b")))
 
-    assert lines[-1]["msg"] == "b"
+    assert sorted(line["msg"] for line in lines) == ["1 log lines were dropped", "b"]
 
 
 def test_lines_after_half_a_line_begin_on_a_new_one():
