@@ -7,8 +7,6 @@ Inside CCProxy a stream is `bytes` that hold whole frames with LF line ends: a r
 need not read, and both edges see the same frames.
 """
 
-from collections.abc import Iterator
-
 from msgspec import Struct
 
 from ccproxy.errors import UpstreamProtocolError
@@ -42,6 +40,8 @@ class Framer:
         """
         if self._after_cr or b"\r" in chunk:
             chunk = self._with_lf(chunk)
+        if not self._held and chunk.endswith(b"\n\n"):  # whole frames, as they nearly always come
+            return self._start(chunk)
         joint = self._held[-1][-1:] + chunk if self._held else chunk
         end = joint.rfind(b"\n\n") + 2 - (len(joint) - len(chunk))
         if end <= 0 or b"\n\n" not in joint:  # no join until a frame ends: a dripped frame stays linear
@@ -66,7 +66,8 @@ class Framer:
             self._after_cr = False
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
-        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        chunk = chunk.replace(b"\r\n", b"\n")
+        return chunk.replace(b"\r", b"\n") if b"\r" in chunk else chunk
 
     def _hold(self, data: bytes) -> None:
         if not data:
@@ -91,22 +92,24 @@ class Decoder:
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Returns the events that `chunk` completes. Raises as `Framer.feed` does."""
-        return list(events(self._framer.feed(chunk)))
+        return events(self._framer.feed(chunk))
 
     def close(self) -> list[ServerSentEvent]:
         """Returns a last event that the end of the stream completes."""
-        return list(events(self._framer.close()))
+        return events(self._framer.close())
 
 
-def events(frames: bytes) -> Iterator[ServerSentEvent]:
+def events(frames: bytes) -> list[ServerSentEvent]:
     """The events in whole frames, in order."""
+    found: list[ServerSentEvent] = []
     for frame in frames.split(b"\n\n"):
         if frame.startswith(b"data: ") and b"\n" not in frame:  # nearly every frame of a Chat Completions stream
-            yield ServerSentEvent("", frame[6:])
+            found.append(ServerSentEvent("", frame[6:]))
         elif frame:
             event = _event(frame)
             if event is not None:
-                yield event
+                found.append(event)
+    return found
 
 
 def _event(frame: bytes) -> ServerSentEvent | None:

@@ -57,10 +57,11 @@ class RelayStream:
                 self._frame(frame + b"\n\n")
 
     def _frame(self, frame: bytes) -> None:
-        event = next(sse.events(frame), None)
-        if event is None:  # a comment: keeps the connection alive
+        found = sse.events(frame)
+        if not found:  # a comment: keeps the connection alive
             self._frames.append(frame)
             return
+        (event,) = found
         if self.finished or event.data == b"[DONE]":  # OpenRouter's endpoint adds it; SDKs choke on it
             return
         self._open(event)
