@@ -8,6 +8,7 @@ holds follows in a user message.
 
 import hashlib
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 import msgspec
@@ -19,10 +20,8 @@ from ccproxy.messages import (
     Document,
     FileSource,
     Image,
-    RedactedThinking,
     Request,
     Text,
-    Thinking,
     ToolResult,
     ToolUse,
     Turn,
@@ -40,7 +39,7 @@ from ccproxy.providers.conversation import (
     steps,
     system_blocks,
 )
-from ccproxy.providers.openai_chat.dialect import Dialect, kept
+from ccproxy.providers.openai_chat.dialect import Dialect, Thought, kept
 from ccproxy.providers.openai_chat.tools import upstream_name
 from ccproxy.providers.openai_chat.wire import (
     Call,
@@ -98,11 +97,17 @@ class _Writer:
             self.messages.append(ChatMessage(self._role, content))
 
     def step(self, answer: list[Block], others: list[Turn]) -> None:
-        calls = [block for block in answer if isinstance(block, ToolUse)]
-        thoughts = [block for block in answer if isinstance(block, Thinking | RedactedThinking)]
-        content = self._said(
-            block for block in answer if not isinstance(block, ToolUse | Thinking | RedactedThinking)
-        )
+        calls: list[ToolUse] = []
+        thoughts: list[Thought] = []
+        said: list[Block] = []
+        for block in answer:
+            if isinstance(block, ToolUse):
+                calls.append(block)
+            elif isinstance(block, Thought):
+                thoughts.append(block)
+            else:
+                said.append(block)
+        content = self._said(said)
         recalled, lost = self._dialect.recall(thoughts, self._model, bool(calls))
         for thought in lost:
             self._parts.drop(thought)
@@ -112,7 +117,7 @@ class _Writer:
             )
         elif content:
             self.messages.append(ChatMessage("assistant", content, **recalled))
-        used = self._results(calls, others)
+        used = self._results(calls, others) if calls else frozenset()
         for turn in others:
             rest = [block for block in blocks_of(turn) if id(block) not in used]
             if turn.role == "system":
@@ -120,7 +125,7 @@ class _Writer:
             elif rest:
                 self._user(self._parts.of(rest) or [TextPart(OMITTED)])
 
-    def _results(self, calls: list[ToolUse], others: list[Turn]) -> set[int]:
+    def _results(self, calls: list[ToolUse], others: list[Turn]) -> AbstractSet[int]:
         """Answers every call; returns the identities of the result blocks used."""
         results = results_in(others)
         attached: list[Part] = []
@@ -135,7 +140,8 @@ class _Writer:
                 if kept(result.cache_control, self._dialect):
                     content = [TextPart(content, result.cache_control)]
             self.messages.append(ChatMessage("tool", content, tool_call_id=call_id(call.id)))
-        self._user(attached)
+        if attached:
+            self._user(attached)
         return used
 
     def _user(self, parts: list[Part]) -> None:
@@ -147,16 +153,18 @@ class _Writer:
 
     def _said(self, blocks: Iterable[Block]) -> str | list[Part]:
         """The text of a place that takes only text: in one, unless parts are cached apart."""
-        parts: list[Part] = []
+        parts: list[TextPart] = []
+        is_marked = False
         for block in blocks:
-            if isinstance(block, Text):
-                parts += self._parts.text(block)
-            else:
+            if not isinstance(block, Text):
                 self._parts.drop(block)
-        texts = [part for part in parts if isinstance(part, TextPart)]
-        if any(part.cache_control is not UNSET for part in texts) or (self._apart and len(texts) > 1):
-            return parts
-        return "\n\n".join(part.text for part in texts)
+            elif block.text:
+                part = self._parts.part(block)
+                parts.append(part)
+                is_marked = is_marked or part.cache_control is not UNSET
+        if is_marked or (self._apart and len(parts) > 1):
+            return [*parts]
+        return "\n\n".join([part.text for part in parts])
 
 
 class _Parts(Parts[Part]):
@@ -168,9 +176,11 @@ class _Parts(Parts[Part]):
 
     def text(self, text: Text) -> list[Part]:
         """See `Parts.text`; it keeps its `cache_control` where the server knows that."""
-        if not text.text:
-            return []
-        return [TextPart(text.text, text.cache_control if kept(text.cache_control, self._dialect) else UNSET)]
+        return [self.part(text)] if text.text else []
+
+    def part(self, text: Text) -> TextPart:
+        """A text that is not empty."""
+        return TextPart(text.text, text.cache_control if kept(text.cache_control, self._dialect) else UNSET)
 
     def image(self, image: Image) -> list[Part]:
         """See `Parts.image`."""
@@ -211,15 +221,19 @@ class _Parts(Parts[Part]):
 
     def result(self, result: ToolResult, attached: list[Part]) -> str:
         """A result as text; `attached` gets what else it holds."""
+        content = result.content
+        text = (content if isinstance(content, str) else self._text(content_of(result), attached)) or NO_OUTPUT
+        return f"Error: {text}" if result.is_error else text
+
+    def _text(self, blocks: list[Block], attached: list[Part]) -> str:
         texts = []
-        for part in self.of(content_of(result)):
+        for part in self.of(blocks):
             if isinstance(part, TextPart):
                 texts.append(part.text)
             else:
                 texts.append(ATTACHED)
                 attached.append(part)
-        text = "\n".join(texts) or NO_OUTPUT
-        return f"Error: {text}" if result.is_error else text
+        return "\n".join(texts)
 
     def _omitted(self, block: Image | Document) -> list[Part]:
         self.drop(block)
@@ -228,6 +242,8 @@ class _Parts(Parts[Part]):
 
 def _is_marked(request: Request, dialect: Dialect) -> bool:
     """Whether the request marks what is to be cached, in a place that keeps the mark."""
+    if dialect.cache_control != "kept":
+        return False
     said = [block for turn in request.messages for block in blocks_of(turn)]
     blocks = [block for block in (*system_blocks(request), *said) if isinstance(block, Text | ToolResult)]
     return any(kept(place.cache_control, dialect) for place in (*blocks, *(request.tools or ())))
