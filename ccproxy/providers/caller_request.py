@@ -25,7 +25,9 @@ _OLD_VERSION = "2023-06-01"  # of the Anthropic API
 _NULL = b"null"
 _ROLES = ("user", "assistant", "system")
 _READ = frozenset({*Request.__struct_fields__, "output_format"})
-_OF_TOOLS = ("defer_loading", "eager_input_streaming", "allowed_callers")
+_OF_TOOLS = {
+    name: b'"%b"' % name.encode() for name in ("defer_loading", "eager_input_streaming", "allowed_callers")
+}
 
 
 def read(call: Call, head: Head, target: Target) -> Request:
@@ -98,7 +100,7 @@ def unsayable(head: Head, *, says_cache_control: bool = False) -> set[str]:
     if not says_cache_control and any(cached):
         dropped.add("cache_control")
     declared = bytes(head.fields.get("tools", b""))
-    return dropped | {f"tools.{name}" for name in _OF_TOOLS if b'"%b"' % name.encode() in declared}
+    return dropped | {f"tools.{name}" for name, written in _OF_TOOLS.items() if written in declared}
 
 
 def is_hurried(head: Head) -> bool:

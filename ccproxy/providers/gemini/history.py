@@ -172,12 +172,15 @@ class _Writer:
                 used.add(id(result))
                 response = self._response(name, result, attached)
             self._add("user", [Part(function_response=response)])
-        self._add("user", attached)
+        if attached:
+            self._add("user", attached)
         return used
 
     def _response(self, name: str, result: ToolResult, attached: list[Part]) -> FunctionResponse:
         texts, inside = [], []
-        for part in self._parts.of(content_of(result)):
+        if isinstance(result.content, str):
+            texts.append(result.content)
+        for part in [] if texts else self._parts.of(content_of(result)):
             data = part.inline_data
             if isinstance(part.text, str):
                 texts.append(part.text)

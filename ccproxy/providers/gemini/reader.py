@@ -16,7 +16,7 @@ from ccproxy.providers.answers import CallIds, Writer, counted, decode, is_error
 from ccproxy.providers.gemini.answer import Expected, arguments, is_cut, is_failure, stop_reason, usage_of
 from ccproxy.providers.gemini.partial import PartialArguments
 from ccproxy.providers.gemini.state import Kind, carried
-from ccproxy.providers.gemini.wire import AnswerPart, Called, Candidate, Generated
+from ccproxy.providers.gemini.wire import AnswerPart, Called, Candidate, Generated, UsageMetadata
 from ccproxy.providers.stop_sequences import StopSequences
 from ccproxy.providers.web_search import Sources
 
@@ -31,7 +31,7 @@ class _Pending:
 
 
 class Reader:
-    """Reads one answer into a writer. `usage` holds the tokens known so far."""
+    """Reads one answer into a writer."""
 
     def __init__(self, want: Expected, writer: Writer) -> None:
         self._want = want
@@ -46,7 +46,15 @@ class Reader:
         self._sources = Sources(shown=want.cites)
         self._finish: str | None = None
         self._explanation: str | None = None
-        self.usage = Usage()
+        self._counts: UsageMetadata | None = None  # the newest, until somebody asks
+        self._usage = Usage()
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens known so far. Every chunk counts them anew, and hardly anybody asks."""
+        if self._counts is not None:
+            self._usage, self._counts = usage_of(self._counts), None
+        return self._usage
 
     def chunk(self, data: bytes) -> None:
         """Takes one document.
@@ -69,7 +77,7 @@ class Reader:
         if counts is not None and (
             counts.prompt_token_count is not None or counts.candidates_token_count is not None
         ):
-            self.usage = usage_of(counts)
+            self._counts = counts
         feedback = chunk.prompt_feedback
         if feedback is not None and feedback.block_reason:
             self._finish, self._explanation = "PROHIBITED_CONTENT", feedback.block_reason_message
@@ -119,7 +127,8 @@ class Reader:
         if part.function_call is not None:
             self._call(part.function_call, part.thought_signature)
             return
-        self._call_pending()
+        if self._pending is not None:
+            self._call_pending()
         if part.thought:
             self._thought(part)
         elif part.text is not None:
@@ -146,7 +155,7 @@ class Reader:
         self._follow("text", signature)
         self._writer.text(self._stops.feed(text))
         if self._stops.matched is not None:  # the state is the whole text's, so it goes nowhere
-            self.usage = self._want.estimates.fill(self.usage, self._stops.said)
+            self._usage = self._want.estimates.fill(self.usage, self._stops.said)
             self._writer.finish("stop_sequence", counted(self.usage), stop_sequence=self._stops.matched)
 
     def _follow(self, kind: Kind, signature: str | None) -> None:

@@ -23,8 +23,11 @@ _NARROWING = frozenset(
     }
 )
 _TYPES = {"required": list, "enum": list, "additionalProperties": bool}
+_SIMPLE = _AS_THEY_ARE | {"enum"}
 _EXCLUSIVE = {"exclusiveMinimum": ("minimum", 1), "exclusiveMaximum": ("maximum", -1)}
 """Of an integer these say the same as the inclusive ones of its neighbour."""
+
+_TEXTS = frozenset({str})
 
 _DEFINITIONS = ("$defs", "definitions")
 _REF = "#/$defs/"
@@ -43,8 +46,9 @@ def accepted(schema: Raw, path: str, dropped: set[str]) -> dict[str, Any]:
     Raises:
         ApiError: INVALID_REQUEST, where it is out of budget or no JSON: it was not opened so far.
     """
-    check_budget(bytes(schema))
-    root = decode(bytes(schema), object)
+    text = bytes(schema)
+    check_budget(text)
+    root = decode(text, object)
     if not isinstance(root, dict):
         return {}
     if "$ref" in root:  # members follow beside it, so it cannot stand here
@@ -61,44 +65,50 @@ class _Converter:
         self._expansions = 0
         self._definitions: dict[str, Any] = {}
         for keyword in _DEFINITIONS:
-            found = root.get(keyword)
-            self._definitions |= found if isinstance(found, dict) else {}
+            if isinstance(found := root.get(keyword), dict):
+                self._definitions |= found
 
     def node(self, schema: Any, within: tuple[str, ...] = ()) -> dict[str, Any]:
         """One schema; a boolean one accepts everything, as far as can be said."""
         if not isinstance(schema, dict):
             return {}
+        if _SIMPLE.issuperset(schema) and isinstance(schema.get("enum", []), list):  # as most properties are
+            return _tidied(schema, schema.get("type"))
         if "$ref" in schema:
             name = _named(schema["$ref"])
             return {"$ref": _REF + name} if name in self._definitions else {}
         said: dict[str, Any] = {}
         for keyword, value in schema.items():
-            said |= self._member(keyword, value, within)
-        if isinstance(schema.get("allOf"), list):
+            if keyword in _AS_THEY_ARE or isinstance(value, _TYPES.get(keyword, ())):
+                said[keyword] = value
+            else:
+                said |= self._member(keyword, value, within)
+        if "allOf" in schema and isinstance(schema["allOf"], list):
             said = self._merged(said, schema["allOf"], within)
-        return _tidied(said, nullable=schema.get("nullable") is True)
+        if "nullable" in schema and schema["nullable"] is True and isinstance(kind := said.get("type"), str):
+            said["type"] = [kind, "null"]
+            return _tidied(said, kind)
+        return _tidied(said, said.get("type"))
 
     def _member(self, keyword: str, value: Any, within: tuple[str, ...]) -> dict[str, Any]:
         """What one keyword becomes."""
-        match keyword, value:
-            case (("$defs" | "definitions" | "properties"), dict()):
+        match keyword:
+            case "$defs" | "definitions" | "properties" if isinstance(value, dict):
                 name = "properties" if keyword == "properties" else "$defs"
                 return {name: {key: self.node(each, within) for key, each in value.items() if each is not False}}
-            case (("anyOf" | "oneOf"), list()):
+            case "anyOf" | "oneOf" if isinstance(value, list):
                 return {"anyOf": [self.node(each, within) for each in value]}
-            case (("prefixItems" | "items"), list()):
+            case "prefixItems" | "items" if isinstance(value, list):
                 return {"prefixItems": [self.node(each, within) for each in value]}
-            case "items", _:
+            case "items":
                 return {"items": self.node(value, within)}
-            case "additionalProperties", dict():
+            case "additionalProperties" if isinstance(value, dict):
                 return {keyword: self.node(value, within)}
             case _:
                 return self._value(keyword, value)
 
     def _value(self, keyword: str, value: Any) -> dict[str, Any]:
         """What a keyword becomes that holds no schema."""
-        if keyword in _AS_THEY_ARE or isinstance(value, _TYPES.get(keyword, ())):
-            return {keyword: value}
         if keyword == "const":
             return {"enum": [value]}
         if keyword in _EXCLUSIVE and type(value) is int:
@@ -135,19 +145,17 @@ def _named(reference: Any) -> str:
     return ""
 
 
-def _tidied(said: dict[str, Any], *, nullable: bool) -> dict[str, Any]:
-    """One schema without what Gemini would refuse of the rest."""
-    kinds = said.get("type")
-    if nullable and isinstance(kinds, str):
-        said["type"] = [kinds, "null"]
-    if kinds == "string" and "enum" in said:
-        said["enum"] = [value if isinstance(value, str) else _text(value) for value in said["enum"]]
+def _tidied(said: dict[str, Any], kinds: Any) -> dict[str, Any]:
+    """One schema of such a type (or types) without what Gemini would refuse of the rest."""
+    if kinds == "string" and "enum" in said and not _TEXTS.issuperset(map(type, said["enum"])):
+        said["enum"] = [_text(value) for value in said["enum"]]
     if kinds == "array" and "items" not in said and "prefixItems" not in said:
         said["items"] = {}
     if "required" in said:
-        known = said.get("properties", {})
-        said["required"] = [name for name in dict.fromkeys(map(_text, said["required"])) if name in known]
-        if not said["required"]:
+        known, names = said.get("properties", {}), said["required"]
+        if not _TEXTS.issuperset(map(type, names)) or len(known.keys() & names) < len(names):
+            said["required"] = names = [name for name in dict.fromkeys(map(_text, names)) if name in known]
+        if not names:
             del said["required"]
     return said
 

@@ -41,7 +41,7 @@ def _function(tool: Tool, dropped: set[str]) -> FunctionDeclaration | None:
     name = upstream_name(tool.name or "")
     if is_callers_own(tool):
         schema = {} if tool.input_schema == ABSENT else accepted(tool.input_schema, "tools.input_schema", dropped)
-        takes_any = any(schema.get(keyword) for keyword in ("properties", "anyOf", "additionalProperties"))
+        takes_any = schema.get("properties") or schema.get("anyOf") or schema.get("additionalProperties")
         parameters = {**schema, "type": "object"} if takes_any else UNSET
         return FunctionDeclaration(name, description_of(tool), parameters)
     known = defined(tool)
