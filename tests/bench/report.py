@@ -1,8 +1,9 @@
 """The tables: minimum, median and maximum of the runs, beside what must be and what is the goal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
+import dialects
 import msgspec
 
 CPU = ("small", "large", "burst", "paced")
@@ -77,6 +78,19 @@ def latency_table(runs: Sequence[Run]) -> str:
             taken = sorted(ms for run in runs for ms in run.latencies[kind][name])
             added = [_quantile(taken, q) - _quantile(base, q) for q in (0.5, 0.99)]
             cells.append(f"{added[0]:.2f} / {added[1]:.2f}")
+        lines.append(_line(name, cells))
+    return "\n".join(lines)
+
+
+def dialect_table(costs: Mapping[str, dialects.Micros]) -> str:
+    """The dialects, each beside Chat Completions."""
+    first = costs[dialects.FIRST]
+    lines = [
+        f"translators alone: CPU microseconds, and the multiple of {dialects.FIRST} (must: {dialects.MOST:g})",
+        _line("", dialects.COLUMNS),
+    ]
+    for name, micros in costs.items():
+        cells = [f"{_number(micros[c])} / {micros[c] / first[c]:.2f}" for c in dialects.COLUMNS]
         lines.append(_line(name, cells))
     return "\n".join(lines)
 

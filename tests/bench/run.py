@@ -17,6 +17,7 @@ from pathlib import Path
 
 import bodies
 import click
+import dialects
 import drive
 import drive_grpc
 import processes
@@ -154,6 +155,7 @@ def main(*, quick: bool, runs: int) -> None:
         sys.exit(1)
     for table in (report.http_table, report.grpc_table, report.latency_table):
         click.echo(f"\n{table(results)}")
+    click.echo(f"\n{report.dialect_table(dialects.measure(dialects.ROUND_SECONDS / (QUICK if quick else 1)))}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 RUN = Path(__file__).parent / "run.py"
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])  # Debian keeps nginx off the path of users
 SECONDS = 100
+DIALECTS = ("Chat", "Responses", "Gemini", "DeepSeek", "OpenRouter", "relay")
 
 
 @pytest.fixture
@@ -31,8 +32,10 @@ def test_a_quick_run_measures_every_row():
     )
 
     tables = [
-        line for line in done.stdout.splitlines() if line.startswith(("nginx", "ccproxy", "echo", "multiple"))
+        line
+        for line in done.stdout.splitlines()
+        if line.startswith(("nginx", "ccproxy", "echo", "multiple", *DIALECTS))
     ]
-    assert (done.returncode, len(tables), [line for line in tables if " - " in line]) == (0, 11, []), (
+    assert (done.returncode, len(tables), [line for line in tables if " - " in line]) == (0, 17, []), (
         done.stdout + done.stderr
     )
