@@ -32,6 +32,8 @@ SHARED_HEADERS = ("x-api-key", "authorization")
 OWN_HEADER = "x-ccproxy-key"
 """Where a key is, too: for callers whose credential for the provider takes the usual places (`auth: client`)."""
 
+_PLACES = (*SHARED_HEADERS, OWN_HEADER)
+
 _FORWARDING = frozenset(
     {
         "forwarded",
@@ -161,11 +163,11 @@ class Access:
 
     def without_keys(self, headers: Headers) -> Headers:
         """`headers` without one of SHARED_HEADERS that holds a key: what might be passed on must not show it."""
-        held = {
+        held = [
             name
             for name in SHARED_HEADERS
-            if self._keys.find(_secret(name, value) for value in headers.get(name, ()))
-        }
+            if name in headers and self._keys.find([_secret(name, value) for value in headers[name]])
+        ]
         return {name: values for name, values in headers.items() if name not in held} if held else headers
 
     def _opens_to_this_host(self, need: Need | None) -> bool:
@@ -264,9 +266,12 @@ def _network(text: str) -> Network:
 
 def _presented(headers: Headers) -> list[str]:
     """What may be a key. A header that is sent twice is none: two readers could take different ones."""
-    values = ((name, headers.get(name, ())) for name in (*SHARED_HEADERS, OWN_HEADER))
-    presented = [_secret(name, each[0]) for name, each in values if len(each) == 1]
-    return [each for each in presented if each]
+    presented = []
+    for name in _PLACES:
+        values = headers.get(name, ())
+        if len(values) == 1 and (secret := _secret(name, values[0])):
+            presented.append(secret)
+    return presented
 
 
 def _secret(name: str, value: str) -> str:

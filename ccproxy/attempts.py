@@ -189,6 +189,9 @@ class Attempts:
 
     def _choose(self, now: float) -> Endpoint:
         """The way of the first target that has one to offer; the targets before it are given up."""
+        first = self._upstreams[self._left[0].provider].choose(now, self._tried)
+        if first is not None and not first.circuit.rests(now):
+            return first  # as nearly always
         offers = [self._upstreams[target.provider].choose(now, self._tried) for target in self._left]
         usable = [place for place, offer in enumerate(offers) if offer is not None]
         fresh = [place for place in usable if not _rests(offers[place], now)]

@@ -1,7 +1,7 @@
 """Request ids, the same on both edges."""
 
+import os
 import re
-import secrets
 
 from ccproxy.call import Headers
 
@@ -10,7 +10,7 @@ _FIT = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 def new_request_id() -> str:
     """A fresh id."""
-    return f"req_{secrets.token_hex(12)}"
+    return f"req_{os.urandom(12).hex()}"
 
 
 def request_id(headers: Headers) -> str:

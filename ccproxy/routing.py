@@ -71,6 +71,11 @@ class Router:
     def __init__(self, config: Config, listed_by: ListedBy | None = None) -> None:
         self._providers = {provider.name: provider for provider in config.active}
         self._routes = {name: route for name, route in config.routes.items() if self._places(route)}
+        self._parameters = {
+            name: {k: v for k, v in route.parameters.items() if k not in FIXED_MEMBERS}
+            for name, route in self._routes.items()
+        }
+        self._named = _by_model(self._providers)
         self._threshold = config.long_context_threshold
         self._listed_by = listed_by
 
@@ -178,7 +183,7 @@ class Router:
         return []
 
     def _listed(self, model: str, listed_by: ListedBy | None) -> list[Target]:
-        named = [name for name, provider in self._providers.items() if model in provider.models]
+        named = self._named.get(model, ())
         if len(named) == 1:
             why = f"{named[0]} is the one provider whose models name it"
             return [Target(named[0], model, LISTED, reason=why)]
@@ -242,8 +247,7 @@ class Router:
 
     def _along(self, name: str, model: str, reason: str) -> list[Target]:
         """The targets of a route for a request that asks for `model`."""
-        route = self._routes[name]
-        parameters = {k: v for k, v in route.parameters.items() if k not in FIXED_MEMBERS}
+        route, parameters = self._routes[name], self._parameters[name]
         return [
             Target(provider, at or _own_name(self._providers[provider], model), name, parameters, reason)
             for provider, at in self._places(route)
@@ -263,6 +267,15 @@ class Router:
                 target = found.provider if found.model == example else f"{found.provider},{found.model}"
                 lines.append(Line(AUTOMATIC, f"no default route: {condition}", target))
         return lines
+
+
+def _by_model(providers: Mapping[str, ProviderConfig]) -> dict[str, list[str]]:
+    """The providers whose models in the configuration name a model."""
+    named: dict[str, list[str]] = {}
+    for name, provider in providers.items():
+        for model in dict.fromkeys(provider.models):
+            named.setdefault(model, []).append(name)
+    return named
 
 
 def default_model(provider: ProviderConfig) -> str:

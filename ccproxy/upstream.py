@@ -135,6 +135,8 @@ class Upstream:
     def choose(self, now: float, but_not: Sequence[Endpoint] = ()) -> Endpoint | None:
         """The way for the next call: one that may be used and does not rest, with the fewest calls on it."""
         free = [each for each in self.endpoints if each not in but_not and each.circuit.admits(now)]
+        if len(free) == 1:
+            return free[0]
         return min(free, key=lambda each: (each.circuit.rests(now), each.circuit.running), default=None)
 
 

@@ -51,7 +51,7 @@ def visible(text: str) -> str:
 
 def as_json(line: Line) -> str:
     """One JSON object."""
-    stamp = datetime.fromtimestamp(line.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    stamp = datetime.fromtimestamp(line.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
     level = logging.getLevelName(line.level).lower()
     head = {"ts": stamp, "level": level, "msg": visible(line.message), "logger": line.logger}
     if isinstance(line.fields, Entry) and (members := _as_they_are(line.fields)):

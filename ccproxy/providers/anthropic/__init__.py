@@ -62,7 +62,7 @@ class Anthropic:
         changes = self._endpoint.changes(head.fields, target.model)
         request = self._post(call, head, {**target.silent(head), **changes}, target.model, "/messages")
         secrets = (*self._failures.secrets, *request.secrets)
-        failures = structs.replace(self._failures, secrets=secrets)
+        failures = structs.replace(self._failures, secrets=secrets) if request.secrets else self._failures
         dropped = (FOREIGN_THINKING,) if "messages" in changes else ()
         return Relay(request, failures, self._endpoint.wants_thinking, dropped)
 
@@ -75,12 +75,12 @@ class Anthropic:
         body = replace_members(head.fields, members) if members else call.body
         query = "?beta=true" if "beta=true" in call.query.split("&") else ""
         headers = self._headers()
-        headers.update(
-            (name, printable(", ".join(values)))
-            for name, values in call.headers.items()
-            if name.startswith("anthropic-")
-        )
-        shown = credential(call, self.name) if self._client_auth else {}
+        for name, values in call.headers.items():
+            if name.startswith("anthropic-"):
+                headers[name] = printable(", ".join(values))
+        if not self._client_auth:
+            return UpstreamRequest("POST", self._url + path + query, headers, body)
+        shown = credential(call, self.name)
         secrets = tuple(secret(name, value) for name, value in shown.items())
         return UpstreamRequest("POST", self._url + path + query, {**headers, **shown}, body, secrets)
 
