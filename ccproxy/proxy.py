@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from http import HTTPStatus
+from types import TracebackType
 
 import msgspec
 from msgspec import Struct
@@ -84,7 +85,7 @@ class Proxy:
         with (
             LoggedRequest(self._request_log, call, "create_message") as logged,
             self._accepted(call) as (backend, patience, admission),
-            self._counted(call, stream=False) as measurement,
+            _Counted(self._metrics.begin(call.edge, stream=False)) as measurement,
         ):
             async with AsyncExitStack() as stack:
                 journey = Journey(self._metrics, backend, call, patience, measurement, logged)
@@ -105,7 +106,7 @@ class Proxy:
         with (
             LoggedRequest(self._request_log, call, "stream_message") as logged,
             self._accepted(call, stream=True) as (backend, patience, admission),
-            self._counted(call, stream=True) as measurement,
+            _Counted(self._metrics.begin(call.edge, stream=True)) as measurement,
         ):
             async with AsyncExitStack() as stack:
                 journey = Journey(self._metrics, backend, call, patience, measurement, logged)
@@ -223,20 +224,26 @@ class Proxy:
             patience.close()
             admission.close()
 
-    @contextmanager
-    def _counted(self, call: Call, *, stream: bool) -> Iterator[Measurement]:
-        """Counts the call. The first ending counts, so the last line is for a mistake of ours."""
-        measurement = self._metrics.begin(call.edge, stream=stream)
-        try:
-            yield measurement
-        except ApiError as error:
-            measurement.fail(error.reason)
-            raise
-        except (asyncio.CancelledError, ConnectionError, GeneratorExit):
-            measurement.abandon()
-            raise
-        finally:
-            measurement.fail(Reason.INTERNAL)
+
+class _Counted:
+    """Counts a call. The first ending counts, so the last line is for a mistake of ours."""
+
+    __slots__ = ("_measurement",)
+
+    def __init__(self, measurement: Measurement) -> None:
+        self._measurement = measurement
+
+    def __enter__(self) -> Measurement:
+        return self._measurement
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if isinstance(error, ApiError):
+            self._measurement.fail(error.reason)
+        elif isinstance(error, asyncio.CancelledError | ConnectionError | GeneratorExit):
+            self._measurement.abandon()
+        self._measurement.fail(Reason.INTERNAL)
 
 
 def shutting_down(reason: str) -> ApiError:

@@ -6,11 +6,10 @@ The way may lead through an HTTP proxy of the operator's network: `https` provid
 sees a host name and nothing else; `http` ones in absolute form.
 """
 
-import asyncio
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from functools import partial
 from http import HTTPStatus
@@ -28,6 +27,7 @@ from ccproxy.config import Secret, is_loopback
 from ccproxy.errors import ApiError, Reason
 from ccproxy.names import Names
 from ccproxy.provider import Provider, UpstreamRequest, received
+from ccproxy.sent import Sent
 
 SILENCE_SECONDS = 300.0  # between two reads of a stream; Claude Code gives up at the same point
 FIRST_BYTE_SECONDS = 600.0  # of a whole answer: the SDK's own default
@@ -35,7 +35,6 @@ READ_BYTES = 64 << 10  # held per stopped reader; aiohttp's default holds four t
 MAX_ANSWER_BYTES = 64 << 20
 MAX_ERROR_BYTES = 1 << 20
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-DRAIN_SECONDS = 0.05  # to take the end of a finished stream, so that its connection can serve again
 
 
 class UpstreamResponse(Protocol):
@@ -188,9 +187,13 @@ class HttpTransport:
             await self._session.close()
             self._session = None
 
-    @asynccontextmanager
-    async def send(self, request: UpstreamRequest, *, stream: bool) -> AsyncIterator[UpstreamResponse]:
+    def send(self, request: UpstreamRequest, *, stream: bool) -> Sent[UpstreamResponse]:
         """Sends `request`; see `Transport.send`."""
+        return Sent(partial(self._send, request, stream=stream))
+
+    async def _send(
+        self, request: UpstreamRequest, *, stream: bool
+    ) -> tuple[aiohttp.ClientResponse, UpstreamResponse]:
         if self._session is None:
             raise RuntimeError("the transport is not open")
         url = URL(request.url, encoded=True)
@@ -211,16 +214,13 @@ class HttpTransport:
                 proxy_headers=proxy.headers if proxy and tunnelled else None,
             )
         )
-        try:
-            if proxy and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-                # The proxy's word, not the provider's.
-                raise ApiError(Reason.UPSTREAM_UNREACHABLE, f"provider {self._provider}: {PROXY_CREDENTIALS}").by(
-                    self._provider
-                )
-            yield HttpResponse(response, self._provider, request.headers)
-            await _drain(response)
-        finally:
-            response.close()  # back to the pool where the body was read to its end, else closed
+        if proxy and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            response.close()
+            # The proxy's word, not the provider's.
+            raise ApiError(Reason.UPSTREAM_UNREACHABLE, f"provider {self._provider}: {PROXY_CREDENTIALS}").by(
+                self._provider
+            )
+        return response, HttpResponse(response, self._provider, request.headers)
 
     async def _connected(self, send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:
         """Sends; once more where a connection that had served before was closed in the meantime.
@@ -300,18 +300,6 @@ class HttpResponse:
                     Reason.UPSTREAM_INVALID_RESPONSE, f"provider {self._provider} sent more than {limit} bytes"
                 ).by(self._provider, self.status)
         return b"".join(chunks)
-
-
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Takes what is left of a finished answer, if it comes at once."""
-    if response.content.at_eof():
-        return
-    try:
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while await response.content.readany():
-                pass
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return  # closed instead: costs a new connection, nothing else
 
 
 def goes_direct(host: str, no_proxy: Sequence[str]) -> bool:
