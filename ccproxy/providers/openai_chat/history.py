@@ -148,7 +148,7 @@ class _Writer:
         last = self.messages[-1] if self.messages else None
         if last is not None and last.role == "user" and isinstance(last.content, list):
             last.content.extend(parts)
-        elif parts:
+        else:
             self.messages.append(ChatMessage("user", parts))
 
     def _said(self, blocks: Iterable[Block]) -> str | list[Part]:
