@@ -32,11 +32,11 @@ class _Block(Struct, frozen=True):
 
 def own_history(fields: Mapping[str, Raw], *, unsigned_is_foreign: bool = True) -> list[Any] | None:
     """The turns without foreign thinking; None where there is none, so that the bytes can stay as they are."""
-    messages = bytes(fields.get("messages", b""))
-    if _FOREIGN.search(messages) is None:
+    messages = fields.get("messages", b"")
+    if _FOREIGN.search(messages) is None:  # as it is: a copy would cost half as much again
         return None
     try:
-        turns = decode(messages, list[dict[str, Raw]])
+        turns = decode(bytes(messages), list[dict[str, Raw]])
     except ApiError:
         return None  # Anthropic will say what is wrong, better than we could
     kept: list[dict[str, Any]] = []
