@@ -7,7 +7,7 @@ BIN := .venv/bin
 TOOLS := .tools
 ARGS ?=
 
-.PHONY: help run test check format lint types imports drift buf fix proto reference compatibility fuzz bench build lock tools clean
+.PHONY: help run test check format lint types imports drift buf fix proto reference chart compatibility fuzz bench build lock tools clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 15
@@ -37,6 +37,7 @@ drift: .venv/developed
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m ccproxy.config.reference --check
 	PYTHONPATH=tests $(BIN)/python -m faults.document --check
+	$(BIN)/python deploy/helm/generate.py --check
 
 buf: ## Lint the schema; skipped where buf is not installed (make tools)
 	@if [ -x $(TOOLS)/node_modules/.bin/buf ]; then \
@@ -54,6 +55,9 @@ proto: .venv/developed ## Write generated/ anew from proto/
 reference: .venv/developed ## Write the pages that follow from tables: the configuration's reference, the faults
 	$(BIN)/python -m ccproxy.config.reference
 	PYTHONPATH=tests $(BIN)/python -m faults.document
+
+chart: .venv/developed ## Write the chart's table of values and its kept renders anew (needs helm: make tools)
+	$(BIN)/python deploy/helm/generate.py
 
 compatibility: .venv/developed ## Write docs/compatibility.md anew from what its tests see
 	$(BIN)/python -m tests.compatibility

