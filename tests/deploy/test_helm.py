@@ -123,6 +123,12 @@ CONTRADICTIONS = {
         "tls.clientCaSecretName=ca",
         "probes.mode=http",
     ],
+    "tls.monitorSecretName": [
+        "tls.enabled=true",
+        "tls.secretName=cert",
+        "tls.clientCaSecretName=ca",
+        "podMonitor.enabled=true",
+    ],
     "ports: each": ["ports.grpc=3456"],
     "httpRoute.parentRefs": ["httpRoute.enabled=true"],
     "grpcRoute.parentRefs": ["grpcRoute.enabled=true"],

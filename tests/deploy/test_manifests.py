@@ -1,4 +1,4 @@
-"""What the chart renders: valid for every supported Kubernetes, restricted, without secrets, able to end in order."""
+"""What the chart renders: valid for every supported Kubernetes, restricted, without secrets, ending in order."""
 
 import re
 from pathlib import Path

@@ -16,9 +16,11 @@ import pytest
 from deploy.chart import CHART, Object, container, objects, one, render
 from e2e.service import free_ports
 from e2e.tools import clean_environment, require, run
+from unit.certificates import Authority, Pair
 
 PROXY_KEY, MONITOR_KEY = "key-for-callers", "key-for-metrics"
 HOST = "127.0.0.1"
+PORTS = {3456: "CCPROXY_PORT", 3457: "CCPROXY_GRPC_PORT", 3458: "CCPROXY_HEALTH_PORT"}
 START_SECONDS = 30.0
 
 
@@ -29,13 +31,19 @@ class Pod:
         self.rendered = rendered
         self.container = container(rendered)
         self.folder = folder
-        self.ports = dict(zip((3456, 3457), free_ports(2), strict=True))
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its HTTP."""
-        return f"http://{HOST}:{self.ports[3456]}"
+        scheme = "https" if self.has_tls else "http"
+        return f"{scheme}://{HOST}:{self.ports[3456]}"
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether it speaks TLS."""
+        return "tls" in [mount["name"] for mount in self.container["volumeMounts"]]
 
     def environment(self) -> dict[str, str]:
         """The container's variables, with the mounts in a folder and the ports where nobody listens."""
@@ -44,16 +52,17 @@ class Pod:
         for each in self.container["env"]:
             env[each["name"]] = self.placed(each["value"])
         env["CCPROXY_HOST"] = HOST
-        env["CCPROXY_PORT"], env["CCPROXY_GRPC_PORT"] = (str(port) for port in self.ports.values())
+        env |= {name: str(self.ports[port]) for port, name in PORTS.items() if name in env}
         return env
 
     def placed(self, text: str) -> str:
         """A text with the container's paths replaced."""
         places = {mount["mountPath"]: str(self.folder / mount["name"]) for mount in self.container["volumeMounts"]}
-        return re.sub("|".join(map(re.escape, places)), lambda found: places[found[0]], text)
+        longest_first = sorted(places, key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, longest_first)), lambda found: places[found[0]], text)
 
-    def mount(self) -> None:
-        """Writes what the volumes hold."""
+    def mount(self, authority: Authority | None) -> None:
+        """Writes what the volumes hold; `authority` issues the certificates."""
         for mount in self.container["volumeMounts"]:
             (self.folder / mount["name"]).mkdir()
         config = one([each for each in self.rendered if "config.json" in each.get("data", {})], "ConfigMap")
@@ -62,6 +71,10 @@ class Pod:
             file = self.folder / "secrets" / name
             file.write_text(key)
             file.chmod(0o600)  # outside of /run/secrets others must not read it
+        if authority is not None:
+            tls = self.folder / "tls"
+            authority.server().copy_to(Pair(tls / "tls.crt", tls / "tls.key"))
+            (tls / "client-ca.crt").write_text(authority.pair.pem)
 
     def probe(self, name: str) -> bool:
         """Asks as the kubelet does, what the rendered probe says."""
@@ -71,7 +84,8 @@ class Pod:
             service = found["grpc"]["service"]
             return run([require("grpc_health_probe"), f"-addr={addr}", f"-service={service}"]).returncode == 0
         try:
-            answer = httpx.get(self.url + found["httpGet"]["path"], trust_env=False, headers={"host": "10.0.0.7"})
+            url = f"{found['httpGet']['scheme'].lower()}://{HOST}:{self.ports[3456]}{found['httpGet']['path']}"
+            answer = httpx.get(url, trust_env=False, verify=False, headers={"host": "10.0.0.7"})  # noqa: S501
         except httpx.TransportError:
             return False
         return answer.is_success
@@ -80,17 +94,19 @@ class Pod:
         """Runs the command of a pod of `helm test`."""
         [tested] = one(self.rendered, "Pod", suffix)["spec"]["containers"]
         words = [word.replace("$(MONITOR_KEY)", MONITOR_KEY) for word in tested["command"]]
-        for port, real in self.ports.items():
-            words = [word.replace(f"ccproxy.gateways.svc:{port}", f"{HOST}:{real}") for word in words]
+        services = re.compile(r"ccproxy(?:-headless)?\.gateways\.svc:(\d+)")
+        words = [services.sub(lambda found: f"{HOST}:{self.ports[int(found[1])]}", word) for word in words]
         program = [sys.executable, "-m", "ccproxy"] if words[0] == "ccproxy" else [require(words[0])]
         return run([*program, *words[1:]], env=self.environment())
 
 
 @contextmanager
-def running(folder: Path, *values: str, file: Path | None = None) -> Iterator[Pod]:
+def running(
+    folder: Path, *values: str, file: Path | None = None, authority: Authority | None = None
+) -> Iterator[Pod]:
     """Starts the container's command."""
     pod = Pod(objects(render(*values, file=file)), folder)
-    pod.mount()
+    pod.mount(authority)
     log = folder / "log"
     coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     with log.open("wb") as output:
@@ -191,6 +207,38 @@ def test_probes_over_http_pass(tmp_path: Path):
     http = CHART / "ci" / "http-probes.yaml"
     with running(tmp_path, "demo=true", "shutdown.lameDuckSeconds=0", file=http) as pod:
         assert [pod.probe(name) for name in ("startup", "liveness", "readiness")] == [True, True, True]
+
+
+def test_with_tls_probes_and_tests_pass(tmp_path: Path):
+    """The probes' port speaks none; the callers' do nothing else."""
+    tls = CHART / "ci" / "tls.yaml"
+    authority = Authority(tmp_path)
+    with running(tmp_path, "demo=true", "shutdown.lameDuckSeconds=0", file=tls, authority=authority) as pod:
+        assert [pod.probe(name) for name in ("startup", "liveness", "readiness")] == [True, True, True]
+        for suffix in ("-test-grpc", "-test-http", "-test-metrics"):
+            done = pod.test(suffix)
+            assert done.returncode == 0, done.stdout + done.stderr
+        with pytest.raises(httpx.TransportError):
+            httpx.get(pod.url.replace("https", "http"), trust_env=False)
+
+
+def test_with_tls_probes_over_http_pass(tmp_path: Path):
+    """The kubelet does not check the certificate."""
+    tls = CHART / "ci" / "tls.yaml"
+    values = ("demo=true", "probes.mode=http", "shutdown.lameDuckSeconds=0")
+    with running(tmp_path, *values, file=tls, authority=Authority(tmp_path)) as pod:
+        assert [pod.probe(name) for name in ("startup", "liveness", "readiness")] == [True, True, True]
+
+
+def test_where_clients_show_certificates_the_kubelet_needs_none(tmp_path: Path):
+    """It has none, and must reach every pod."""
+    mutual = CHART / "ci" / "mutual-tls.yaml"
+    authority = Authority(tmp_path)
+    with running(tmp_path, "demo=true", "shutdown.lameDuckSeconds=0", file=mutual, authority=authority) as pod:
+        assert [pod.probe(name) for name in ("startup", "liveness", "readiness")] == [True, True, True]
+        assert pod.test("-test-grpc").returncode == 0
+        with pytest.raises(httpx.TransportError):
+            httpx.get(pod.url, trust_env=False, verify=False)  # noqa: S501  # it shows no certificate
 
 
 def test_a_pod_that_ends_is_first_not_ready_and_still_lives(tmp_path: Path):

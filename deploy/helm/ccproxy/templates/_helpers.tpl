@@ -139,6 +139,15 @@ scheme: https
 tlsConfig:
   # Prometheus asks addresses, which are not in the certificate; the key alone opens nothing but numbers.
   insecureSkipVerify: true
+  {{- with .root.Values.tls.monitorSecretName }}
+  cert:
+    secret:
+      name: {{ . }}
+      key: tls.crt
+  keySecret:
+    name: {{ . }}
+    key: tls.key
+  {{- end }}
 {{- end }}
 {{- with .monitor.metricRelabelings }}
 metricRelabelings:

@@ -40,6 +40,9 @@ What the schema cannot see: values that contradict each other. All of it is told
 {{- if and $values.tls.enabled $values.tls.clientCaSecretName (eq $values.probes.mode "http") }}
 {{- $problems = append $problems "probes.mode: the kubelet has no certificate to show; use grpc" }}
 {{- end }}
+{{- if and $values.tls.clientCaSecretName (not $values.tls.monitorSecretName) (or $values.serviceMonitor.enabled $values.podMonitor.enabled) }}
+{{- $problems = append $problems "tls.monitorSecretName: Prometheus needs a certificate to show" }}
+{{- end }}
 {{- if ne (len (uniq (list (int $values.ports.http) (int $values.ports.grpc) (int $values.ports.health)))) 3 }}
 {{- $problems = append $problems "ports: each needs a number of its own" }}
 {{- end }}
