@@ -30,6 +30,12 @@ from yamllint.config import YamlLintConfig
 
 import ccproxy
 
+GUIDE = PROJECT / "docs" / "operations" / "kubernetes.md"
+VALUES_SHOWN = [
+    block
+    for block in re.findall(r"(?s)```yaml\n(.*?)```", GUIDE.read_text())
+    if not block.startswith("scrape_configs")  # Prometheus' own configuration
+]
 RULES_TEST = Path(__file__).with_name("rules_test.yaml")
 TIDY = YamlLintConfig("{extends: default, rules: {line-length: {max: 170}, document-start: disable}}")
 feature = pytest.mark.parametrize("file", FEATURES, ids=lambda file: file.stem)
@@ -252,3 +258,11 @@ def test_shell_lines_of_the_notes_are_shell(tmp_path: Path):
     lines = [line[2:] for line in notes(tmp_path, "demo=true").splitlines() if line.startswith("  ")]
     done = subprocess.run(["bash", "-n"], input="\n".join(lines), text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", VALUES_SHOWN, ids=lambda block: block.partition(":")[0])
+def test_values_in_the_guide_are_values(block: str, tmp_path: Path):
+    """They are copied as they are."""
+    file = tmp_path / "values.yaml"
+    file.write_text(block)
+    assert render(file=file)

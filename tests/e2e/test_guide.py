@@ -9,7 +9,12 @@ import pytest
 from e2e.service import Service
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [
+    PROJECT / "README.md",
+    *sorted((PROJECT / "docs").glob("*.md")),
+    *sorted((PROJECT / "docs" / "operations").glob("*.md")),
+    *sorted((PROJECT / "deploy").rglob("*.md")),
+]
 COMMANDS = [
     pytest.param(command, shown, id=f"{page.name}: {command[:60]}")
     for page in PAGES
