@@ -92,6 +92,8 @@ def test_the_image_is_that_of_this_version():
     [
         "probes.liveness.servce=x",
         "probes.liveness.service=livenes",
+        "probes.liveness.service=readiness",  # every drain and every pod without a provider would be killed
+        "probes.readiness.service=ccproxy.v1.Proxy",  # the providers' outage would empty the Service
         "ports.grpc=grpc",
         "replicas=3",
         "image.tag=latest",
