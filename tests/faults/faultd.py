@@ -59,7 +59,9 @@ class Turn:
 
     @property
     def fault(self) -> str:
-        """The model that was asked for."""
+        """The model that was asked for; none where the list of them was."""
+        if not self.body:
+            return ""
         in_path = _MODEL_IN_PATH.search(self.path)
         if in_path is not None:
             return in_path[1]
