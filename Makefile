@@ -7,7 +7,7 @@ BIN := .venv/bin
 TOOLS := .tools
 ARGS ?=
 
-.PHONY: help run test check format lint types imports drift buf fix proto reference chart compatibility fuzz bench build lock tools clean
+.PHONY: help run test check format lint types imports drift buf fix proto reference chart compatibility fuzz soak bench build lock tools clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 15
@@ -64,6 +64,9 @@ compatibility: .venv/developed ## Write docs/compatibility.md anew from what its
 
 fuzz: .venv/developed ## The property tests, for long: every reader of bytes from outside
 	CCPROXY_FUZZ_CASES=100000 $(BIN)/python -m pytest tests/unit/test_json_codec.py tests/fuzz --timeout 3600 $(ARGS)
+
+soak: .venv/developed ## 100,000 requests with faults and reloads, ten minutes at most: what is left of them? (Linux)
+	PYTHONPATH=tests $(BIN)/python -m soak.run $(ARGS)
 
 bench: .venv/developed ## Measure the hot path beside nginx (ARGS=--quick for a smoke)
 	$(BIN)/python tests/bench/run.py $(ARGS)
