@@ -283,7 +283,9 @@ class HttpResponse:
             # aiohttp raises as soon as the connection breaks, over what it has read and nobody has taken yet.
             # That came before the break, so it goes first; the next read raises again.
             rest = self._response.content._read_nowait(-1)  # noqa: SLF001  # pinned by a contract test
-            if rest:
+            # What breaks after the end is no matter of ours: the connection is another's by then, and aiohttp may
+            # tell us what is wrong with the next answer on it.
+            if rest or self._response.content.is_eof():
                 return rest
             raise failure(error, self._provider) from error
 

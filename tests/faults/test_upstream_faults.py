@@ -23,8 +23,10 @@ from faults.wires import TEXT, WIRES
 from ccproxy import message_stream
 from ccproxy.call import Call, Target
 from ccproxy.circuit import State
-from ccproxy.errors import RULES, Reason, UpstreamProtocolError
+from ccproxy.errors import RULES, ApiError, Reason, UpstreamProtocolError
+from ccproxy.provider import UpstreamRequest
 from ccproxy.providers import BY_TYPE
+from ccproxy.upstream import HttpTransport
 
 SECONDS = 5.0  # the longest that a cell may take; none waits for a whole second, but machines are busy
 SETTLED_SECONDS = 2.0
@@ -256,6 +258,27 @@ async def test_a_second_answer_poisons_nobody(wire: str):
                 seen = await bench.ask("http", f"{wire},{model}", stream=stream)
                 assert (_folded(seen) if stream else seen.document["content"][0]["text"]) == TEXT
         assert bench.faultd.connections == 3
+
+
+@pytest.mark.parametrize("fault", ["nul_in_header", "not_http", "reset_before_answer", "fin_mid_head"])
+async def test_the_next_answer_on_a_connection_spoils_none_before_it(fault: str):
+    """An answer that came whole is whole, however late it is read, and whatever its connection serves by then."""
+    wire = WIRES["gemini"]  # its streams end where the body does
+    async with Faultd.serve(BEHAVIOURS) as faultd, HttpTransport(wire.name) as transport:
+
+        def asked(model: str) -> UpstreamRequest:
+            body = b'{"model":"%b","stream":true}' % model.encode()
+            return UpstreamRequest("POST", faultd.url(wire), {}, body)
+
+        async with transport.send(asked("good"), stream=True) as answer:
+            await asyncio.sleep(SETTLED_SECONDS / 20)  # all of it has come, and the connection is free again
+            with pytest.raises(ApiError):
+                async with transport.send(asked(fault), stream=True) as next_answer:
+                    await next_answer.body()
+            body = await answer.body()
+        assert faultd.seen[1].nth_on_connection == 2
+
+    assert body == wire.frames
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp's, off by default
