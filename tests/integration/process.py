@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 READY_SECONDS = 10.0
+SAID_SECONDS = 5.0
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -69,6 +70,13 @@ class Process:
     def stderr(self) -> str:
         """What it has said so far."""
         return self._log.read_text()
+
+    def until_said(self, text: str) -> None:
+        """Waits for words in its log, which is written behind its work."""
+        end = time.monotonic() + SAID_SECONDS
+        while text not in self.stderr:
+            assert time.monotonic() < end, f"{text!r} was not said: {self.stderr}"
+            self.pause()
 
     def until_ready(self, path: str = "/health") -> float:
         """Waits until `path` is answered with 200; the seconds that took."""

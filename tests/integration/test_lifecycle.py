@@ -212,8 +212,9 @@ async def test_all_parts_serve_once_it_is_ready(home: Path):
 async def test_it_says_where_it_serves(home: Path):
     """The first line a person looks for."""
     async with serving(home) as (service, _):
-        assert (
-            f"serves http://127.0.0.1:{service.http_port}, gRPC on 127.0.0.1:{service.grpc_port}" in service.stderr
+        await asyncio.to_thread(
+            service.until_said,
+            f"serves http://127.0.0.1:{service.http_port}, gRPC on 127.0.0.1:{service.grpc_port}",
         )
 
 
@@ -225,7 +226,7 @@ async def test_without_a_grpc_port_there_is_no_grpc(home: Path):
             taken = probe.connect_ex(("127.0.0.1", service.grpc_port))
 
         assert taken != 0
-        assert "gRPC off" in service.stderr
+        await asyncio.to_thread(service.until_said, "gRPC off")
 
 
 async def test_without_grpc_it_ends_as_well(home: Path):
@@ -244,10 +245,10 @@ async def test_without_a_provider_in_kubernetes_it_is_not_ready(home: Path):
         async with httpx.AsyncClient(base_url=service.url) as http:
             health = await http.get("/health")
             call = await http.post("/v1/messages", json=document("hello"))
+        await asyncio.to_thread(service.until_said, "Add one to `providers`")
 
     assert health.json()["status"] == "unhealthy"
     assert (call.status_code, "no provider is configured" in call.json()["error"]["message"]) == (404, True)
-    assert "Add one to `providers`" in service.stderr
 
 
 # Drain.
