@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from deploy.chart import CHART, Object, container, objects, one, render
+from e2e.probers import kubelet
 from e2e.service import free_ports
 from e2e.tools import clean_environment, require, run
 from unit.certificates import Authority, Pair
@@ -77,12 +78,11 @@ class Pod:
             (tls / "client-ca.crt").write_text(authority.pair.pem)
 
     def probe(self, name: str) -> bool:
-        """Asks as the kubelet does, what the rendered probe says."""
+        """Asks what the rendered probe says, with the kubelet's own code where that speaks gRPC."""
         found = self.container[f"{name}Probe"]
         if "grpc" in found:
             addr = f"{HOST}:{self.ports[found['grpc']['port']]}"
-            service = found["grpc"]["service"]
-            return run([require("grpc_health_probe"), f"-addr={addr}", f"-service={service}"]).returncode == 0
+            return kubelet(addr, found["grpc"]["service"], found["timeoutSeconds"]).passed
         try:
             url = f"{found['httpGet']['scheme'].lower()}://{HOST}:{self.ports[3456]}{found['httpGet']['path']}"
             answer = httpx.get(url, trust_env=False, verify=False, headers={"host": "10.0.0.7"})  # noqa: S501

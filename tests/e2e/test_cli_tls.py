@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from e2e.claude_code import QUIET
 from e2e.cli import Cli
+from e2e.probers import PROBERS, SERVICES, Prober
 from e2e.service import free_ports
 from e2e.tools import require, run
 from unit.certificates import EXPIRED, Authority, Pair
@@ -142,17 +143,21 @@ def test_with_client_certificates_the_commands_say_what_they_need(tmp_path: Path
     assert [(each.returncode, each.stderr) for each in shown] == [(0, "")] * 4
 
 
-def test_with_a_port_for_probes_health_needs_no_certificate(tmp_path: Path, authority: Authority):
-    """It is what a container's health check asks."""
+@pytest.mark.parametrize("probe", PROBERS.values(), ids=PROBERS)
+def test_with_a_port_for_probes_health_needs_no_certificate(tmp_path: Path, authority: Authority, probe: Prober):
+    """It is what a container's health check asks, and a kubelet: it speaks no TLS before 1.37, and has no key."""
     (port,) = free_ports(1)
     tls = {"client_ca_file": str(authority.pair.cert)}
-    with user(tmp_path / "home", authority, tls=tls, health_port=port) as (cli, _):
+    locked = {"apikey": KEY, "trust_localhost": False, "health_port": port}
+    with user(tmp_path / "home", authority, tls=tls, **locked) as (cli, _):
         cli.run("start")
         done = cli.run("health", "--grpc", "--service", "readiness")
-        probe = run([require("grpc_health_probe"), f"-addr=127.0.0.1:{port}", "-service=readiness"])
+        passed = {name: probe(f"127.0.0.1:{port}", name, 3).passed for name in SERVICES}
+        refused = probe(f"127.0.0.1:{cli.grpc_port}", "readiness", 1)
 
     assert (done.returncode, done.stdout) == (0, "SERVING\n")
-    assert probe.returncode == 0
+    assert passed == dict.fromkeys(SERVICES, True)
+    assert not refused.passed
 
 
 def test_a_renewed_certificate_is_taken_over_at_once_when_asked(secure: tuple[Cli, Pair], authority: Authority):

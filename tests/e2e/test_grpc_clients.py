@@ -1,36 +1,16 @@
-"""The gRPC tools that operators have: grpc_health_probe, grpcurl and buf curl, all written in Go."""
+"""The gRPC tools that operators have: grpcurl and buf curl, both written in Go."""
 
-import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from ccproxy_pb.v1 import proxy_pb2, status_pb2
 from e2e.conftest import KEY, RELAYED, TRANSLATED
-from e2e.service import Service, free_ports, running
+from e2e.service import Service
 from e2e.tools import require, run
 from google.protobuf import json_format
 
-UNREACHABLE, RPC_FAILED, UNHEALTHY = 2, 3, 4
-"""Exit codes of grpc_health_probe."""
-
-SERVICES = ["", "liveness", "readiness", "startup", "ccproxy.v1.Proxy", "ccproxy.v1.Status"]
-
 SCHEMA = ("-import-path", "proto", "-proto", "ccproxy/v1/proxy.proto")
-
-
-def probed(service: Service, name: str = "") -> tuple[int, str]:
-    """The exit code of grpc_health_probe, and what it says."""
-    done = run([require("grpc_health_probe"), f"-addr={service.grpc}", f"-service={name}"])
-    return done.returncode, done.stderr
-
-
-def probe(service: Service, name: str = "") -> int:
-    """The exit code of grpc_health_probe."""
-    return probed(service, name)[0]
 
 
 def grpcurl(service: Service, *arguments: str, options: tuple[str, ...] = ()) -> str:
@@ -53,96 +33,6 @@ def asking(model: str, text: str) -> str:
 def messages_in(output: str) -> list[Any]:
     """The JSON documents that stand one after the other in `output`."""
     return [msgspec.json.decode(document) for document in output.replace("\n}\n{", "\n}\0{").split("\0")]
-
-
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_probe_of_a_known_name_says_healthy(service: Service, name: str):
-    """A probe that fails on a healthy pod has Kubernetes restart it for ever."""
-    assert probe(service, name) == 0
-
-
-@pytest.mark.parametrize("fixture", ["service", "locked_service"])
-def test_a_probe_of_an_unknown_name_fails(request: pytest.FixtureRequest, fixture: str):
-    """A misspelt name in a manifest must not look healthy, and what is said must not send anybody after a key."""
-    code, said = probed(request.getfixturevalue(fixture), "readyness")
-
-    assert code == RPC_FAILED
-    assert "code = NotFound" in said
-
-
-def test_a_probe_of_nobody_says_unreachable(service: Service):
-    """The exit code is how operators tell "not there" from "not ready"."""
-    (port,) = free_ports(1)
-    nobody = Service(service.url, f"127.0.0.1:{port}", service.process, service.log)
-
-    assert probe(nobody) == UNREACHABLE
-
-
-@pytest.mark.parametrize("name", SERVICES)
-def test_probes_need_no_key(locked_service: Service, name: str):
-    """The kubelet has none, and sends no metadata at all."""
-    assert probe(locked_service, name) == 0
-
-
-def test_a_draining_service_is_alive_and_not_ready(
-    tmp_path: Path, eventually: Callable[[Callable[[], bool]], None]
-):
-    """Traffic must go elsewhere, and nobody may kill the process that still answers.
-
-    A second signal ends the wait, for whoever knows better.
-    """
-    with running(tmp_path, drain_delay=60, apikey=KEY) as service:
-        service.process.terminate()
-        eventually(lambda: service.get("/health").status_code == 503)
-        states = {name: probe(service, name) for name in SERVICES}
-
-        assert {name for name, code in states.items() if code == UNHEALTHY} == {
-            "",
-            "readiness",
-            "ccproxy.v1.Proxy",
-        }
-        assert {name for name, code in states.items() if code == 0} == {"liveness", "startup", "ccproxy.v1.Status"}
-        assert service.end() == 0
-
-
-@pytest.fixture
-def black_hole() -> Iterator[int]:
-    """The port of a provider that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
-        yield listener.getsockname()[1]
-
-
-def test_where_no_provider_can_be_reached_the_service_is_alive_and_ready(
-    tmp_path: Path, black_hole: int, eventually: Callable[[Callable[[], bool]], None]
-):
-    """All pods would leave a Service at once, or be restarted for ever, for an outage that no restart ends.
-
-    Clients that check `ccproxy.v1.Proxy` by themselves are told, so that they can go elsewhere.
-    """
-    [closed] = free_ports(1)
-    providers = [
-        {"name": name, "type": "openai", "api_base_url": f"http://127.0.0.1:{port}/v1", "api_key": "sk-x"}
-        for name, port in {"closed": closed, "silent": black_hole}.items()
-    ]
-    performance = {"request_timeout": "1s"}
-    with running(tmp_path, providers=providers, performance=performance, retry={"open_after": 1}) as service:
-        answers = [
-            httpx.post(
-                f"{service.url}/v1/messages",
-                json={
-                    "model": f"{each['name']},m",
-                    "max_tokens": 1,
-                    "messages": [{"role": "user", "content": "Hi"}],
-                },
-                trust_env=False,
-                timeout=20,
-            )
-            for each in providers
-        ]
-        eventually(lambda: service.get("/health").json()["status"] == "unhealthy")
-
-        assert [answer.status_code for answer in answers] == [502, 504]
-        assert [name for name in SERVICES if probe(service, name) != 0] == ["ccproxy.v1.Proxy"]
 
 
 def test_reflection_lists_the_services(reflecting_service: Service):
