@@ -1,23 +1,16 @@
-"""The composition root: builds everything once, starts it, drains it, stops it.
-
-The order of an end (architecture section 3): say "not ready" on both edges at once; wait until load balancers have
-heard; stop listening; let running streams end; give the rest one proper error; close the ways to the providers.
-"""
+"""The composition root: builds everything once, starts it, drains it, stops it."""
 
 import asyncio
-import errno
 import gc
 import logging
 import os
 import platform
 import signal
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 import grpc
-from aiohttp import web
 from msgspec import structs
 
 from ccproxy import descriptors, logs, tls
@@ -27,14 +20,15 @@ from ccproxy.backend import Backend
 from ccproxy.config import Config, Loaded, RetryConfig, RouteConfig, demo_providers
 from ccproxy.connections import Connections, close
 from ccproxy.demo import Demo
-from ccproxy.gateway import Gateway
+from ccproxy.drain import Drain
+from ccproxy.gateway import Gateway, Listener
 from ccproxy.health import Health
 from ccproxy.limits import Limiter
 from ccproxy.memory import limit_bytes, resident_bytes
 from ccproxy.metrics import Metrics
 from ccproxy.models import Listings
 from ccproxy.probe import probe_idle
-from ccproxy.proxy import Proxy, shutting_down
+from ccproxy.proxy import Proxy
 from ccproxy.reload import Load, Reloader
 from ccproxy.routing import DEFAULT_ROUTE, Router
 from ccproxy.rpc import HealthPort, Rpc
@@ -45,11 +39,8 @@ from ccproxy.upstream import HttpTransport
 from ccproxy.watchdog import Watchdog
 
 LAME_DUCK_SECONDS = 5.0  # in Kubernetes: until every kube-proxy has heard of "not ready"
-LAST_WORDS_SECONDS = 1.0  # of the grace: for the error that ends what still runs
-POLL_SECONDS = 0.05
 LAG_PERIOD_SECONDS = 0.5
 GC_THRESHOLDS = (50_000, 20, 100)  # a request makes hundreds of objects and no cycles: look for them rarely
-BACKLOG = 1024  # the default of 128 lost a third of 200 simultaneous connects
 
 log = logging.getLogger(__name__)
 
@@ -154,13 +145,13 @@ class Service:
         self.metrics.gauge(
             "ccproxy_connections", "Open HTTP connections.", lambda: {(): float(self._gateway.gate.open)}
         )
-        runner = self._gateway.runner()
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        self._site = await _listen(
-            runner, config.host, config.port, None if self.tls is None else self.tls.context
-        )
-        self.http_port = runner.addresses[0][1]
+        self._runner = self._gateway.runner()
+        await self._runner.setup()
+        stack.push_async_callback(self._runner.cleanup)
+        context = None if self.tls is None else self.tls.context
+        self._listener = await Listener.open(self._runner, config.host, config.port, context)
+        stack.callback(self._listener.stop)
+        self.http_port = self._listener.port
         self.status.listening(self.http_port)
         self._rpc: Rpc | None = None
         if config.grpc_port or config.port == 0:
@@ -237,26 +228,8 @@ class Service:
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Ends in order; `hurry` cuts every wait short."""
-        self.serving.move(Phase.DRAINING, "shutting down")
-        await _wait(hurry, self._lame_duck)
-        self.serving.move(Phase.STOPPING, "shutting down")
-        grace = self.config.shutdown_timeout
-        loop = asyncio.get_running_loop()
-        end = loop.time() + grace
-        async with asyncio.TaskGroup() as ending:
-            ending.create_task(self._site.stop())
-            if self._rpc is not None:
-                ending.create_task(self._rpc.stop(grace + LAST_WORDS_SECONDS))
-            while self.proxy.running and loop.time() < end - LAST_WORDS_SECONDS and not hurry.is_set():
-                await _wait(hurry, POLL_SECONDS)
-            if self.proxy.running:
-                log.warning("%d calls still run; they get an error now", self.proxy.running)
-                self.proxy.interrupt(shutting_down(self.serving.reason))
-                end = min(end, loop.time() + LAST_WORDS_SECONDS)  # a client that reads no more must not hold us
-            while self.proxy.running and loop.time() < end:
-                await _wait(asyncio.Event(), POLL_SECONDS)
-            if self._rpc is not None:
-                ending.create_task(self._rpc.stop(LAST_WORDS_SECONDS))  # what is open now waits for nothing
+        drain = Drain(self.serving, self.proxy, self._listener, self._runner, self._rpc)
+        await drain.run(self._lame_duck, self.config.shutdown_timeout, hurry)
 
     async def watch_loop(self, watchdog: Watchdog) -> None:
         """Measures how late the loop is, for as long as it runs, and lets time pass for the health."""
@@ -367,21 +340,3 @@ async def _retire(backend: Backend, transports: list[HttpTransport]) -> None:
     finally:
         await backend.catalogue.close()
         await close(transports)
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int, context: ssl.SSLContext | None) -> web.TCPSite:
-    site = web.TCPSite(runner, host, port, ssl_context=context, backlog=BACKLOG)
-    try:
-        await site.start()
-    except OSError as error:
-        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
-        raise OSError(error.errno, f"{host}:{port} {what}") from error
-    return site
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -25,6 +25,7 @@ from ccproxy.errors import ApiError, Reason, internal
 from ccproxy.gateway.answers import ENDS_CONNECTION, from_aiohttp, json, refusal, reply
 from ccproxy.gateway.body import read
 from ccproxy.gateway.connections import Gate, Runner, Terms
+from ccproxy.gateway.listener import Listener
 from ccproxy.ids import new_request_id, request_id
 from ccproxy.logs import Rate, Refusals
 from ccproxy.messages import Event
@@ -44,6 +45,8 @@ STREAM_HEADERS = {
 }
 
 EDGE: Edge = "http"
+
+__all__ = ["Gateway", "Listener", "Runner"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -99,10 +102,10 @@ class Gateway:
             ("GET", "/openapi.json", "openapi", self._interface),
         ]
 
-    def runner(self) -> web.AppRunner:
+    def runner(self) -> Runner:
         """An aiohttp runner for these routes. Its sites are the caller's to start and stop."""
         app = web.Application(client_max_size=self._max_body_bytes)
-        app.on_response_prepare.append(_sign)
+        app.on_response_prepare.append(self._sign)
         for http_method, path, method, handler in self.routes():
             guarded = partial(self._guarded, method, handler)
             for name in ("GET", "HEAD") if http_method == "GET" else (http_method,):
@@ -135,7 +138,7 @@ class Gateway:
         try:
             if request.version != HttpVersion11:
                 _check_version(request.version, headers)
-            return await handler(request)
+            response = await handler(request)
         except ApiError as error:
             if error.status in ENDS_CONNECTION:
                 self._metrics.rejected(EDGE, HTTPStatus(error.status).name.lower())
@@ -149,6 +152,23 @@ class Gateway:
             raise  # the client has gone: nobody reads an answer
         except Exception as error:  # noqa: BLE001  # the outermost line: a mistake of ours becomes an opaque id
             return refusal(internal(error, log), request[_id])
+        self._ends(response)  # the end may have come after its headers
+        return response
+
+    async def _sign(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """The last touch to every answer: id, a server without a version, whether more may come."""
+        if isinstance(request, web.Request):
+            response.headers.setdefault("request-id", request.get(_id) or new_request_id())
+        response.headers["server"] = "ccproxy"
+        if self._ends(response):
+            response.headers["connection"] = "close"
+
+    def _ends(self, response: web.StreamResponse) -> bool:
+        """Makes the answer its connection's last where the service ends: the next request belongs elsewhere."""
+        if self._status.serving.ready:
+            return False
+        response.force_close()
+        return True
 
     async def _guarded(self, method: str, handler: Handler, request: web.Request) -> web.StreamResponse:
         try:
@@ -266,13 +286,6 @@ def _check_version(version: HttpVersion, headers: Headers) -> None:
 def _spelled(headers: Headers) -> Headers:
     """Headers without names that hold `_`: to some programs they are the same names as those with `-`."""
     return {name: values for name, values in headers.items() if "_" not in name}
-
-
-async def _sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """The last touch to every answer: its request's id, and a server that names no version."""
-    if isinstance(request, web.Request):
-        response.headers.setdefault("request-id", request.get(_id) or new_request_id())
-    response.headers["server"] = "ccproxy"
 
 
 def _wants_stream(call: Call) -> bool:

@@ -95,6 +95,16 @@ class Connection(RequestHandler):
         self._slow: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
+    @property
+    def expects(self) -> bool:
+        """Whether a request is on its way: the connection is new, or has brought a part of one."""
+        return self._slow is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has answered all that came, and nothing comes."""
+        return self._waiter is not None and self._slow is None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer has connected. It is let in, or told that there are too many."""
         transport = cast(asyncio.Transport, transport)  # as aiohttp does; uvloop's is none by name
@@ -210,6 +220,25 @@ class Runner(web.AppRunner):
     def __init__(self, app: web.Application, terms: Terms, **options: Any) -> None:
         super().__init__(app, **options)
         self._terms = terms
+
+    def protocol(self) -> RequestHandler:
+        """What speaks on a connection; for `asyncio` to make one."""
+        return cast(web.Server, self.server)()  # there is one after `setup`
+
+    @property
+    def expects(self) -> bool:
+        """Whether a request is on its way on one of the connections."""
+        return any(each.expects for each in self._open())
+
+    def close_idle(self) -> None:
+        """Closes the connections that are kept for a next request."""
+        for each in self._open():
+            if each.idle:
+                each.force_close()
+
+    def _open(self) -> list[Connection]:
+        server = self.server
+        return [] if server is None else [each for each in server.connections if isinstance(each, Connection)]
 
     async def _make_server(self) -> web.Server:
         return Server(await super()._make_server(), self._terms)

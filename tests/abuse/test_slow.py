@@ -91,7 +91,7 @@ async def unread(service: Service, document: dict[str, Any]) -> socket.socket:
 
 def connections(service: Service) -> list[Connection]:
     """The open HTTP connections at the service's end."""
-    return service._site._runner.server.connections
+    return service._runner.server.connections
 
 
 def metric(service: Service, start: str) -> float:

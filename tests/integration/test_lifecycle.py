@@ -39,6 +39,13 @@ def document(text: str, **more: Any) -> dict[str, Any]:
     return {"model": "claude-x", "max_tokens": 5000, "messages": [{"role": "user", "content": text}], **more}
 
 
+def asking(body: dict[str, Any]) -> bytes:
+    """The bytes of a call over HTTP."""
+    content = msgspec.json.encode(body)
+    head = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return head + b"content-length: %d\r\n\r\n" % len(content) + content
+
+
 class Clients:
     """One client of each edge, whose connections are open already."""
 
@@ -166,12 +173,10 @@ async def until_unready(clients: Clients) -> httpx.Response:
 @contextlib.asynccontextmanager
 async def stuck(service: Process, clients: Clients) -> AsyncIterator[None]:
     """A stream whose client reads nothing: its buffers are full, so nothing more can reach it."""
-    body = msgspec.json.encode(document("[[tokens 100000]]", stream=True, max_tokens=100_000))
-    head = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", service.http_port))
-        client.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        client.sendall(asking(document("[[tokens 100000]]", stream=True, max_tokens=100_000)))
         await asyncio.sleep(1)
         assert 'requests_in_flight{interface="http"} 1.0' in (await clients.http.get("/metrics")).text
         yield
@@ -344,19 +349,78 @@ async def test_a_whole_answer_under_way_is_given(home: Path):
     assert (response.status_code, code) == (200, 0)
 
 
-async def test_calls_on_open_connections_are_refused_while_it_ends(home: Path):
-    """A kept connection outlives the listener; the client is told to try elsewhere."""
+async def test_in_a_drain_each_answer_is_its_connections_last(home: Path):
+    """A client's pool would otherwise keep calling the process that ends: kept connections know no balancer."""
+    async with serving(home, drain_delay=60) as (service, clients):
+        before = await clients.http.post("/v1/messages", json=document("hello"))
+        service.terminate()
+        await until_unready(clients)
+        after = await clients.http.post("/v1/messages", json=document("hello"))
+
+    assert "connection" not in before.headers
+    assert (after.status_code, after.headers["connection"]) == (200, "close")
+
+
+async def test_the_connection_of_a_stream_ends_with_it_in_a_drain(home: Path):
+    """Its headers were sent long before the drain, so the connection itself must say it."""
+    async with serving(home, drain_delay=60) as (service, clients):
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.http_port)
+        writer.write(asking(document(SHORT, stream=True)))
+        await reader.readuntil(b"message_start")
+        service.terminate()
+        await until_unready(clients)
+        async with asyncio.timeout(5):
+            rest = await reader.read()
+        writer.close()
+
+    assert b"message_stop" in rest
+
+
+async def test_kept_connections_close_with_the_port(home: Path):
+    """Whoever has one is told so at once, rather than refused with the next call."""
     async with serving(home) as (service, clients):
-        async with httpx.AsyncClient(base_url=service.url) as other:
-            await other.get("/")
-            over_http, _ = await streaming(clients, SHORT)
-            service.terminate()
-            await until_refused(service)
-            response = await other.post("/v1/messages", json=document("hello"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.http_port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        over_http, _ = await streaming(clients, SHORT)
+        service.terminate()
+        async with asyncio.timeout(1.5):
+            await reader.read()
+        running = not over_http.task.done()
+        await over_http.task
+        writer.close()
+
+    assert running
+
+
+async def test_who_was_let_in_before_the_port_closed_is_answered(home: Path):
+    """The request is a round trip behind the connection, and nobody else can answer it."""
+    async with serving(home) as (service, clients):
+        over_http, _ = await streaming(clients, SHORT)
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.http_port)
+        await clients.http.get("/")  # so that it has been accepted
+        service.terminate()
+        await until_refused(service)
+        writer.write(asking(document("hello")))
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
         await over_http.task
 
-    assert (response.status_code, response.json()["error"]["type"]) == (503, "overloaded_error")
-    assert (response.headers["retry-after"], response.headers["x-should-retry"]) == ("1", "true")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close\r\n" in answer.lower()
+
+
+async def test_who_says_nothing_holds_nobody_for_long(home: Path):
+    """A connection without a request, as browsers and port checks make them."""
+    async with serving(home) as (service, clients):
+        _, writer = await asyncio.open_connection("127.0.0.1", service.http_port)
+        await clients.http.get("/")
+        service.terminate()
+        code, seconds = await gone(service)
+        writer.close()
+
+    assert (code, seconds < 3) == (0, True)
 
 
 async def test_in_kubernetes_a_drain_waits_by_itself(home: Path):
