@@ -70,9 +70,12 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, **settings: Any) -> Iterator[Service]:
-    """Starts `ccproxy` in `folder` with these settings, and proves at the end that it goes well."""
-    port, grpc_port = free_ports(2)
+def running(folder: Path, ports: tuple[int, int] | None = None, **settings: Any) -> Iterator[Service]:
+    """Starts `ccproxy` in `folder` with these settings, and proves at the end that it goes well.
+
+    Its ports, for HTTP and gRPC, are `ports` or any two.
+    """
+    port, grpc_port = ports or free_ports(2)
     config = folder / "config.json"
     config.write_bytes(msgspec.json.encode({"host": HOST, "port": port, "grpc_port": grpc_port, **settings}))
     log = folder / "ccproxy.log"
