@@ -1,7 +1,8 @@
 """The gRPC edge: grpc.aio over the same `Proxy` and `Status` as HTTP.
 
 `boundary` lets callers in and failures out, `services` are the two services, `health` and `reflection` the
-standard ones, `details` what a failure says, `credentials` its TLS, `health_port` the standard health alone.
+standard ones, `details` what a failure says, `credentials` its TLS, `health_port` the standard health alone, and
+`options` what holds for every connection.
 """
 
 import grpc
@@ -15,6 +16,7 @@ from ccproxy.rpc import credentials, health, reflection, services
 from ccproxy.rpc.binding import bind
 from ccproxy.rpc.boundary import Boundary, Handler
 from ccproxy.rpc.health_port import HealthPort
+from ccproxy.rpc.options import CONNECTIONS
 from ccproxy.status import Status
 from ccproxy.tls import Tls
 
@@ -27,12 +29,7 @@ MAX_METADATA_BYTES = 16 << 10
 
 OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # else a second process shares the port and nobody notices
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients that ping a quiet stream are no abuse
-    ("grpc.max_connection_idle_ms", 300_000),
+    *CONNECTIONS,
     ("grpc.max_connection_age_ms", 1_800_000),  # lets load balancers spread; running streams end in peace
     ("grpc.max_concurrent_streams", 1000),
     ("grpc.max_metadata_size", METADATA_BYTES),

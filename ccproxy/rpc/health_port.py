@@ -10,14 +10,14 @@ from ccproxy.metrics import Metrics
 from ccproxy.rpc import health
 from ccproxy.rpc.binding import bind
 from ccproxy.rpc.boundary import Boundary
+from ccproxy.rpc.options import CONNECTIONS
 from ccproxy.status import Status
 
 WRITE_SECONDS = 30.0  # for a watcher that takes nothing
 OPTIONS = (
-    ("grpc.so_reuseport", 0),  # else a second process shares the port and nobody notices
+    *CONNECTIONS,
     ("grpc.max_receive_message_length", 4096),  # the name of a service
     ("grpc.max_concurrent_streams", 100),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from abuse.wire import post
+from ccproxy_pb.v1 import json_codec, proxy_pb2
 
+from ccproxy import rpc
 from ccproxy.app import running
 from ccproxy.config import Config, ConnectionsConfig, Duration, Secret
 
@@ -31,6 +33,17 @@ while part := client.recv(65536):
     sys.stdout.buffer.write(part)
     sys.stdout.buffer.flush()
 """
+
+
+GRPC_CLIENT = """
+import sys, grpc
+with grpc.insecure_channel(sys.argv[1], options=[("grpc.enable_http_proxy", 0)]) as channel:
+    call = channel.unary_stream("/ccproxy.v1.Proxy/StreamMessage")
+    stream = call(sys.stdin.buffer.read(), metadata=[("x-ccproxy-key", sys.argv[2])], wait_for_ready=True)
+    for message in stream:
+        pass
+"""
+KEEPALIVE_MS = 1000
 
 
 def ip(*arguments: str) -> bool:
@@ -89,6 +102,46 @@ async def test_a_peer_that_is_gone_is_given_up(far_away: str):
                 while service.proxy.running or service._gateway.gate.open:  # noqa: ASYNC110  # it tells nobody
                     await asyncio.sleep(0.01)
             print(f"given up after {asyncio.get_running_loop().time() - gone:.1f} s")  # noqa: T201  # `pytest -rP`
+        finally:
+            client.kill()
+            await client.wait()
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("text", ["[[wait 600000]]", "[[tokens 99999]] [[pace 20]]"], ids=["silent", "streaming"])
+async def test_a_grpc_peer_that_is_gone_is_given_up(far_away: str, monkeypatch: pytest.MonkeyPatch, text: str):
+    """The same over gRPC, where a ping finds out: also while nothing is sent because a provider thinks."""
+    short = {
+        "grpc.keepalive_time_ms": KEEPALIVE_MS,
+        "grpc.keepalive_timeout_ms": KEEPALIVE_MS,
+        "grpc.http2.ping_timeout_ms": KEEPALIVE_MS,
+    }
+    assert short.keys() <= dict(rpc.OPTIONS).keys()
+    monkeypatch.setattr(rpc, "OPTIONS", tuple({**dict(rpc.OPTIONS), **short}.items()))
+    document = {**ASK, "messages": [{"role": "user", "content": text}]}
+    message = json_codec.decode(proxy_pb2.CreateMessageRequest, msgspec.json.encode(document))
+    async with running(Config(host=HERE, port=0, grpc_port=0, demo=True, apikey=Secret(KEY)), {}) as service:
+        address = f"{HERE}:{service.grpc_port}"
+        client = await asyncio.create_subprocess_exec(
+            *("ip", "netns", "exec", far_away, sys.executable, "-c", GRPC_CLIENT, address, KEY),
+            stdin=subprocess.PIPE,
+        )
+        try:
+            assert client.stdin is not None
+            client.stdin.write(message.SerializeToString())
+            client.stdin.close()
+            async with asyncio.timeout(10):
+                while not service.proxy.running:  # noqa: ASYNC110  # it tells nobody
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(3 * KEEPALIVE_MS / 1000)
+            assert service.proxy.running == 1  # a peer that is there is not given up
+
+            assert ip("-n", far_away, "route", "add", "blackhole", f"{HERE}/32")
+            gone = asyncio.get_running_loop().time()
+            async with asyncio.timeout(10):
+                while service.proxy.running:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            print(f"given up after {asyncio.get_running_loop().time() - gone:.1f} s")  # noqa: T201
         finally:
             client.kill()
             await client.wait()
