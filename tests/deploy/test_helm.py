@@ -201,7 +201,7 @@ def test_the_yaml_is_tidy(file: Path):
     assert list(map(str, linter.run(file.read_text(), TIDY))) == []
 
 
-def notes(tmp_path: Path, *values: str) -> str:
+def notes(tmp_path: Path, *values: str, file: Path | None = None) -> str:
     """NOTES.txt, which helm shows after an installation, and never without a cluster. So it becomes a template."""
     chart = tmp_path / "ccproxy"
     shutil.copytree(CHART, chart)
@@ -211,8 +211,22 @@ def notes(tmp_path: Path, *values: str) -> str:
     (chart / "templates" / "notes.yaml").write_text(
         'kind: Notes\nmetadata: {name: notes}\nbase64: {{ include "notes" . | b64enc }}\n'
     )
-    found = one(objects(render(*values, chart=chart)), "Notes")
+    found = one(objects(render(*values, file=file, chart=chart)), "Notes")
     return base64.b64decode(found["base64"]).decode()
+
+
+@feature
+def test_there_are_notes_for_every_feature(file: Path, tmp_path: Path):
+    """A mistake in NOTES.txt fails the installation, and only of those who use that feature."""
+    assert "ccproxy" in notes(tmp_path, file=file)
+
+
+def test_upgrading_names_the_moment_with_one_pod():
+    """The Deployment of an autoscaled release has no `replicas`, which Kubernetes reads as one."""
+    told = (CHART / "UPGRADING.md").read_text()
+    [command] = re.findall(r"helm upgrade ccproxy CHART --reuse-values --set (autoscaling\S+)", told)
+    assert "replicas" not in one(objects(render(command)), "Deployment")["spec"]
+    assert "kubectl scale deployment ccproxy --replicas 2" in told
 
 
 def test_without_a_provider_the_notes_say_what_to_do(tmp_path: Path):

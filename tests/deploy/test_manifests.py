@@ -126,6 +126,13 @@ def test_probes_speak_grpc_to_a_numbered_port():
     }
 
 
+@pytest.mark.parametrize(("file", "host"), [("default", "0.0.0.0"), ("ipv6", "::")])
+def test_pods_listen_on_the_address_that_is_probed(file: str, host: str):
+    """The kubelet asks the pod's own address: on 127.0.0.1 it would find nobody, and kill the pod."""
+    env = {each["name"]: each.get("value") for each in container(objects(render(file=CI / f"{file}.yaml")))["env"]}
+    assert env["CCPROXY_HOST"] == host
+
+
 def test_probes_over_http_are_those_of_the_documentation():
     """GET / for liveness, GET /health for readiness."""
     assert probes(objects(render(file=CI / "http-probes.yaml"))) == {
@@ -229,6 +236,14 @@ def test_no_key_is_made_where_there_are_some():
     """Two keys for one purpose leave a door that nobody watches."""
     rendered = objects(render(file=CI / "existing-configmap.yaml"))
     assert "Secret" not in [each["kind"] for each in rendered]
+
+
+def test_pods_spread_over_zones_and_nodes():
+    """One node's end must not be that of all pods. Those that a rollout replaces do not count."""
+    spread = one(objects(render()), "Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert {tuple(each["matchLabelKeys"]) for each in spread} == {("pod-template-hash",)}
+    assert {each["whenUnsatisfiable"] for each in spread} == {"ScheduleAnyway"}  # a single node serves, too
 
 
 def test_a_service_without_an_address_of_its_own_is_for_clients_that_balance():

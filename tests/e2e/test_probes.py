@@ -78,6 +78,15 @@ def test_a_probe_of_nobody_says_so(probe: Prober):
     assert "failed to connect" in said
 
 
+def test_a_pods_own_address_answers(tmp_path: Path, probe: Prober):
+    """The kubelet asks that one. This host's second loopback address stands for it."""
+    with running(tmp_path, host="0.0.0.0", demo=True, **LOCKED) as service:
+        (_, port) = service.grpc.split(":")
+        passed = {name: probe(f"127.0.0.2:{port}", name, 3).passed for name in ("liveness", "readiness")}
+
+    assert passed == {"liveness": True, "readiness": True}
+
+
 def test_a_providers_name_is_for_those_with_a_key(pod: Service, probe: Prober):
     """It says which providers there are, as /status does; a pod's probes must not depend on one anyway."""
     assert ask(pod).status_code == httpx.codes.OK  # before its first answer nobody knows how it is

@@ -204,6 +204,19 @@ async def test_requests_are_counted(http: httpx.AsyncClient):
     assert document["performance"]["requests"] == {"total": 5, "success": 4, "failed": 1}
 
 
+async def test_health_and_metrics_give_the_same_numbers(http: httpx.AsyncClient):
+    """Whoever is called at night must not wonder which of the two to believe."""
+    await talk(http)
+    told = (await get(http, "/health"))["performance"]["requests"]
+    counted = {"success": 0.0, "failed": 0.0}
+    for line in (await http.get("/metrics")).text.splitlines():
+        if found := re.fullmatch(r'ccproxy_requests_total\{.*outcome="(\w+)".*\} (\S+)', line):
+            counted[found[1]] += float(found[2])
+
+    assert {**counted, "total": sum(counted.values())} == told
+    assert told["failed"] == 1
+
+
 async def test_refused_strangers_are_no_requests(http: httpx.AsyncClient):
     """Somebody who guesses keys must not raise the error rate."""
     await http.post("/v1/messages", headers={"x-api-key": "wrong"}, json={})
