@@ -6,9 +6,13 @@ import os
 import socket
 import ssl
 
+from aiohttp.web_protocol import RequestHandler
+
 from ccproxy.gateway.connections import Runner
 
 BACKLOG = 1024  # the default of 128 lost a third of 200 simultaneous connects
+
+Connected = tuple[asyncio.Transport, RequestHandler] | BaseException
 
 
 class Listener:
@@ -18,7 +22,7 @@ class Listener:
         self._runner = runner
         self._server = server
         self._context = context
-        self._late: list[asyncio.Future[object]] = []
+        self._late: list[asyncio.Future[list[Connected]]] = []
 
     @classmethod
     async def open(cls, runner: Runner, host: str, port: int, context: ssl.SSLContext | None) -> "Listener":
@@ -54,9 +58,11 @@ class Listener:
         await asyncio.sleep(0)  # what was accepted gets its protocol
         self._server.close()
         for listener in listeners:
-            for made in _accepted(listener):
-                connecting = loop.connect_accepted_socket(self._runner.protocol, made, ssl=self._context)
-                self._late.append(asyncio.ensure_future(connecting))
+            connecting = [
+                loop.connect_accepted_socket(self._runner.protocol, made, ssl=self._context)
+                for made in _accepted(listener)
+            ]
+            self._late.append(asyncio.gather(*connecting, return_exceptions=True))  # TLS may fail
 
     def stop(self) -> None:
         """Refuses connections from now on, whoever has been let in."""
