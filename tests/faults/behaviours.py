@@ -204,11 +204,31 @@ async def _informational(turn: Turn) -> None:
     await turn.good()
 
 
+POISON = b'{"type":"message","content":[{"type":"text","text":"poison"}]}'
+SECOND = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(POISON), POISON)
+
+
 async def _second_response(turn: Turn) -> None:
-    """An answer, and in the same packet the answer to a question that nobody has asked."""
-    evil = b'{"type":"message","content":[{"type":"text","text":"poison"}]}'
+    """An answer, and in the same packet as its end the answer to a question that nobody has asked.
+
+    In a packet of its own it could come when the connection serves the next request already, and then nobody could
+    tell whose answer it is: HTTP/1.1 has nothing but the order.
+    """
+    if turn.stream:
+        await turn.begin()
+        await turn.chunks(turn.wire.opening, *turn.wire.pieces, turn.wire.ending)
+        await turn.send(b"0\r\n\r\n" + SECOND)
+    else:
+        await turn.head(content_type="application/json", content_length=str(len(turn.wire.whole)))
+        await turn.send(turn.wire.whole + SECOND)
+    await turn.gone()
+
+
+async def _late_second_response(turn: Turn) -> None:
+    """The same, while the connection waits for its next request."""
     await turn.good()
-    await turn.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(evil), evil))
+    await asyncio.sleep(DRIP)
+    await turn.send(SECOND)
     await turn.gone()
 
 
@@ -329,6 +349,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
         _long_header,
         _informational,
         _second_response,
+        _late_second_response,
         _evil_headers,
         _nul_in_header,
         _bare_cr_in_header,

@@ -30,6 +30,8 @@ class Turn:
         headers: Those of the request; lower-case names.
         body: That of the request.
         nth_on_connection: From 1.
+        before: What was asked for on this connection before, and when (seconds); this request is last.
+        unanswered: What came on this connection after the request, and was let lie.
         nth: Of all requests, from 1.
         ends: Whether the connection is to be closed afterwards.
     """
@@ -51,6 +53,8 @@ class Turn:
         self.body = b""
         self.nth = 0
         self.nth_on_connection = 0
+        self.before: list[str] = []
+        self.unanswered = b""
         self.ends = False
 
     @property
@@ -116,8 +120,8 @@ class Turn:
     async def gone(self) -> None:
         """Waits until the other side has closed."""
         with suppress(ConnectionError):
-            while await self.reader.read(HEAD_BYTES):
-                pass
+            while more := await self.reader.read(HEAD_BYTES):
+                self.unanswered += more
         self.ends = True
         self.faultd.closed_at.append(asyncio.get_running_loop().time())
 
@@ -180,8 +184,8 @@ class Faultd:
         self.connections += 1
         self._writers.add(writer)
         try:
-            served = 0
-            while await self._serve(reader, writer, served := served + 1):
+            served: list[str] = []
+            while await self._serve(reader, writer, served):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -189,19 +193,21 @@ class Faultd:
             self._writers.discard(writer)
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> bool:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, served: list[str]) -> bool:
         """Serves one request; whether the connection may serve another."""
         head = await reader.readuntil(b"\r\n\r\n")
         request, *lines = head.decode("latin-1").split("\r\n")[:-2]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         turn = Turn(self, reader, writer, request.split(" ")[1], headers)
-        turn.nth_on_connection = number
         is_early = "/early/" in turn.path  # then the body is left where it is
         if not is_early:
             turn.body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.received += len(head) + len(turn.body)
         self.seen.append(turn)
         turn.nth = len(self.seen)
+        way = "stream" if turn.stream else "whole"
+        served.append(f"{turn.fault or 'models'} {way} at {asyncio.get_running_loop().time():.4f}")
+        turn.before, turn.nth_on_connection = served, len(served)
         self.on_request(turn)
         await self._behaviours["too_large" if is_early else turn.fault](turn)
         if is_early:

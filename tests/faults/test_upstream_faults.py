@@ -14,7 +14,7 @@ import httpx2
 import msgspec
 import pytest
 from faults import document
-from faults.behaviours import BEHAVIOURS
+from faults.behaviours import BEHAVIOURS, DRIP
 from faults.bench import CANARIES, PATIENCE, SILENCE, Bench, Level, Seen, faulty, level, provider, serving, shorten
 from faults.faultd import Faultd
 from faults.table import FAULTS, Fault, Outcome
@@ -23,6 +23,7 @@ from faults.wires import TEXT, WIRES
 from ccproxy import message_stream
 from ccproxy.call import Call, Target
 from ccproxy.circuit import State
+from ccproxy.config import RetryConfig
 from ccproxy.errors import RULES, ApiError, Reason, UpstreamProtocolError
 from ccproxy.provider import UpstreamRequest
 from ccproxy.providers import BY_TYPE
@@ -249,15 +250,34 @@ def test_an_answer_cut_anywhere_is_no_answer(wire: str):
 
 
 @pytest.mark.parametrize("wire", WIRES)
-async def test_a_second_answer_poisons_nobody(wire: str):
+@pytest.mark.parametrize(("second", "wait"), [("second_response", 0.0), ("late_second_response", 5 * DRIP)])
+async def test_a_second_answer_poisons_nobody(wire: str, second: str, wait: float):
     """Whoever comes next would get the answer that nobody asked for."""
     async with faulty(wire) as bench:
         for stream in (False, True):
-            for model in ("second_response", "good", "good"):
-                await asyncio.sleep(SETTLED_SECONDS / 100)  # the second answer has come
+            for model in (second, "good", "good"):
+                await asyncio.sleep(wait)  # the second answer has come
                 seen = await bench.ask("http", f"{wire},{model}", stream=stream)
                 assert (_folded(seen) if stream else seen.document["content"][0]["text"]) == TEXT
         assert bench.faultd.connections == 3
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_no_fault_is_felt_by_the_next_request(wire: str):
+    """It comes at once, and on the same connection where that is still open."""
+    quick = [fault for fault in FAULTS if not fault.place and not fault.waits]
+    no_circuit = RetryConfig(open_after=0)
+    async with (
+        Faultd.serve(BEHAVIOURS) as faultd,
+        serving([provider(WIRES[wire], faultd.url(WIRES[wire]))], faultd, retry=no_circuit) as bench,
+    ):
+        for fault in quick:
+            for stream in (False, True):
+                if fault.outcome(wire, stream=stream) is not None:
+                    await bench.ask("http", f"{wire},{fault.name}", stream=stream)
+                    seen = await bench.ask("http", f"{wire},good", stream=stream)
+                    assert seen.failure is None, f"{fault.name}: {bench.faultd.seen[-1].before}"
+                    assert (_folded(seen) if stream else seen.document["content"][0]["text"]) == TEXT
 
 
 @pytest.mark.parametrize("fault", ["nul_in_header", "not_http", "reset_before_answer", "fin_mid_head"])
