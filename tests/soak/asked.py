@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from faults.table import FAULTS, FINE, Fault, Outcome
 from faults.wires import WIRES
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ccproxy.config.types import DEMO_TYPES
 
 Kind = Literal["message", "leave", "count", "models", "health"]
 Edge = Literal["http", "grpc"]
 
+SEED = 4711
 FAULTY, LEAVING = 0.20, 0.05  # of all requests
 OTHERS: tuple[Kind, ...] = ("count", "models", "health")
 OTHER = 0.10  # of all requests: one of these
@@ -38,6 +39,7 @@ class Ask(Struct, frozen=True):
         prompt: What is said.
         outcome: What must come of it.
         waits: Whether the provider is waited for in vain.
+        number: Which request of the soak it is. The prompt says it: so the provider's side of it can be found.
     """
 
     kind: Kind
@@ -47,16 +49,27 @@ class Ask(Struct, frozen=True):
     prompt: str = ""
     outcome: Outcome = FINE
     waits: bool = False
+    number: int = 0
+
+    @property
+    def mark(self) -> str:
+        """What no other request says."""
+        return f"request {self.number}."
 
     @property
     def document(self) -> dict[str, Any]:
         """The request's JSON, without `stream`."""
-        document = {"model": self.model, "messages": [{"role": "user", "content": self.prompt}]}
+        document = {"model": self.model, "messages": [{"role": "user", "content": f"{self.prompt} {self.mark}"}]}
         return document if self.kind == "count" else {**document, "max_tokens": 500}
 
 
-def mixture(seed: int = 4711) -> Iterator[Ask]:
+def mixture(seed: int = SEED) -> Iterator[Ask]:
     """Requests without end."""
+    for number, ask in enumerate(_mixture(seed), 1):
+        yield structs.replace(ask, number=number)
+
+
+def _mixture(seed: int) -> Iterator[Ask]:
     chance = random.Random(seed)  # noqa: S311  # to be the same each time is what it is for
     quick = [fault for fault in FAULTS if _usable(fault) and not fault.waits]
     waiting = [fault for fault in FAULTS if _usable(fault) and fault.waits == "bytes"]

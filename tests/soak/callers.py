@@ -109,7 +109,7 @@ class Callers:
 
     async def _message_grpc(self, proxy: Any, ask: Ask) -> str:
         request = json_codec.decode(proxy_pb2.CreateMessageRequest, _BYTES.encode(ask.document))
-        ended = error = ""
+        ended = error = said = ""
         try:
             if ask.stream:
                 async for event in proxy.StreamMessage(request):
@@ -118,8 +118,9 @@ class Callers:
                 message = await proxy.CreateMessage(request)
                 ended = "message_stop" if message.content else ""
         except grpc.aio.AioRpcError as failed:
-            error = failure_of(failed).type
-        return _judged(ask, ended, error)
+            failure = failure_of(failed)
+            error, said = failure.type, failure.message
+        return _judged(ask, ended, error, said)
 
     async def _leave_grpc(self, proxy: Any, ask: Ask) -> str:
         request = json_codec.decode(proxy_pb2.CreateMessageRequest, _BYTES.encode(ask.document))
@@ -133,22 +134,22 @@ class Callers:
         return "" if begun else "it had ended"
 
 
-def _read(body: bytes, *, events: bool) -> tuple[str, str]:
-    """The last event (`message_stop` for a whole answer), and the error's type."""
+def _read(body: bytes, *, events: bool) -> tuple[str, str, str]:
+    """The last event (`message_stop` for a whole answer), the error's type, and its words."""
+    last = ""
     if events:
-        *_, last = sse.events(body)
-        data = msgspec.json.decode(last.data)
-        return last.event, data["error"]["type"] if last.event == "error" else ""
+        *_, event = sse.events(body)
+        last, body = event.event, event.data
     document = msgspec.json.decode(body)
     if document["type"] == "error":
-        return "", document["error"]["type"]
-    return "message_stop" if document["content"] else "", ""
+        return last, document["error"]["type"], document["error"]["message"]
+    return last or ("message_stop" if document["content"] else ""), "", ""
 
 
-def _judged(ask: Ask, ended: str, error: str) -> str:
+def _judged(ask: Ask, ended: str, error: str, said: str) -> str:
     wanted = "" if ask.outcome.reason is None else RULES[ask.outcome.reason].type
     if error != wanted:
-        return f"{error or 'an answer'} in the place of {wanted or 'an answer'}"
+        return f"{error or 'an answer'} in the place of {wanted or 'an answer'} {said}".rstrip()
     return "" if error or ended == "message_stop" else f"ends with {ended or 'nothing'}"
 
 

@@ -65,17 +65,28 @@ def table(rows: Sequence[Row]) -> str:
     )
 
 
-def slope(samples: Sequence[tuple[int, int]]) -> float:
-    """KiB per 1,000 requests after the warm-up: the median of the slopes between any two samples.
+def slope(samples: Sequence[tuple[int, float]]) -> float:
+    """Growth per 1,000 requests after the warm-up: the median of the slopes between any two samples.
 
     A leak grows between all of them. The allocator's steps, and a moment with much to hold, do so between few.
 
     Args:
-        samples: Requests so far, resident KiB then.
+        samples: Requests so far, and what was measured then.
     """
-    last = samples[-1][0]
-    warm = [sample for sample in samples if sample[0] >= last * WARM_UP]
+    warm = _warm(samples)
     return statistics.median((b[1] - a[1]) / (b[0] - a[0]) * 1000 for a, b in combinations(warm, 2) if b[0] > a[0])
+
+
+def growth(samples: Sequence[tuple[int, float]]) -> float:
+    """Per cent by which the last quarter after the warm-up is above the first; of both the median."""
+    warm = [value for _, value in _warm(samples)]
+    quarter = max(1, len(warm) // 4)
+    first, last = statistics.median(warm[:quarter]), statistics.median(warm[-quarter:])
+    return (last / first - 1) * 100
+
+
+def _warm(samples: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    return [sample for sample in samples if sample[0] >= samples[-1][0] * WARM_UP]
 
 
 def unexpected(log: Path) -> Counter[str]:

@@ -17,13 +17,14 @@ from faults.faultd import Behaviour, Faultd, Turn
 from faults.wires import WIRES
 from integration.process import Process, process
 from msgspec import Struct
-from soak.asked import CLOSED
+from soak.asked import CLOSED, Ask
 
 from ccproxy.config.types import DEMO_TYPES
 from ccproxy.demo import Demo
 
 WAITS = "5s"  # until a silent provider is given up
 RELOADED_SECONDS = 30.0
+INSIDE = Path(__file__).parent / "inside"
 
 _GAUGE = re.compile(
     r"^(ccproxy_requests_in_flight|ccproxy_streams_active|ccproxy_connections)\b\S* (\S+)$", re.MULTILINE
@@ -49,6 +50,20 @@ async def _list_models(turn: Turn) -> None:
 
 PROVIDER: dict[str, Behaviour] = {**BEHAVIOURS, "": _list_models}
 """The provider that lies, and that lists its models."""
+
+
+class Memory(Struct, frozen=True):
+    """What memory the process has, between two rounds.
+
+    Attributes:
+        resident: KiB as the kernel counts them, the allocators' holes and the libraries' pages among them.
+        blocks: Python's, garbage gone.
+        malloc: KiB that are taken from malloc: by large objects, gRPC and TLS.
+    """
+
+    resident: float
+    blocks: float
+    malloc: float
 
 
 class Level(Struct, frozen=True):
@@ -79,8 +94,9 @@ class Level(Struct, frozen=True):
 class Observed:
     """The service, its providers, and what can be seen of it from outside."""
 
-    def __init__(self, service: Process, faultd: Faultd, demo: Demo, closed_port: int) -> None:
+    def __init__(self, service: Process, inside: Path, faultd: Faultd, demo: Demo, closed_port: int) -> None:
         self.service = service
+        self._inside = inside
         self.faultd = faultd
         self._demo = demo
         self._closed_port = closed_port
@@ -91,6 +107,14 @@ class Observed:
         """Resident KiB."""
         status = Path(f"/proc/{self.service.popen.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0])
+
+    async def memory(self) -> Memory:
+        """What memory it has now; see `soak/inside`."""
+        resident = self.rss()
+        reader, writer = await asyncio.open_unix_connection(self._inside)
+        blocks, malloc = map(int, (await reader.read()).split())
+        writer.close()
+        return Memory(resident, blocks, malloc / 1024)
 
     async def level(self) -> Level:
         """What it holds now."""
@@ -110,6 +134,16 @@ class Observed:
         """A configuration, with another key each time: every way to a provider is opened anew."""
         self._loads += 1
         return configuration(self.faultd, self._demo, self._closed_port, f"key-{self._loads}")
+
+    def providers_side(self, ask: Ask) -> list[str]:
+        """What the provider that lies saw of a request: a line for each attempt, with that connection's past."""
+        mark = ask.mark.encode()
+        return [
+            f"{'answered' if mark in turn.body else 'left unanswered'} by {turn.wire.name}, "
+            f"on a connection that was asked for {', '.join(turn.before)}"
+            for turn in self.faultd.seen
+            if mark in turn.body or mark in turn.unanswered
+        ]
 
     async def reload(self, *, valid: bool) -> None:
         """Loads another configuration; where it is not valid, nothing may come of it.
@@ -189,6 +223,11 @@ async def observed(home: Path) -> AsyncIterator[Observed]:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: it refuses, and nobody else gets it
         async with Faultd.serve(PROVIDER) as faultd, Demo.serve() as demo:
             port = closed.getsockname()[1]
-            with process(home, configuration(faultd, demo, port, "key-0")) as service:
+            inside = home / "inside"
+            environ = {
+                "PYTHONPATH": os.pathsep.join(filter(None, (str(INSIDE), os.environ.get("PYTHONPATH")))),
+                "SOAK_SOCKET": str(inside),
+            }
+            with process(home, configuration(faultd, demo, port, "key-0"), environ) as service:
                 await asyncio.to_thread(service.until_ready)
-                yield Observed(service, faultd, demo, port)
+                yield Observed(service, inside, faultd, demo, port)

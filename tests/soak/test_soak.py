@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from soak.asked import FAULTY, mixture
-from soak.judged import Row, slope, table, unexpected
+from soak.judged import Row, growth, slope, table, unexpected
 from soak.run import Soak
 
 from ccproxy.errors import Reason
@@ -57,6 +57,8 @@ def test_a_leak_has_a_slope_and_a_step_has_none():
     assert abs(slope(leaking) - 2) < 0.1
     assert abs(slope(stepping)) < 0.1
     assert abs(slope(warming)) < 0.1
+    assert abs(growth(SAMPLES)) < 0.1
+    assert growth([(made, kib * (1 + made / 1_000_000)) for made, kib in SAMPLES]) > 2
 
 
 def test_a_bound_that_is_exceeded_is_shown():
