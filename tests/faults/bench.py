@@ -18,6 +18,7 @@ import pytest
 from ccproxy_pb.v1 import json_codec, proxy_pb2, proxy_pb2_grpc, status_pb2, status_pb2_grpc
 from faults.behaviours import BEHAVIOURS
 from faults.faultd import Faultd
+from faults.places import place
 from faults.wires import WIRES, Wire
 from integration.edges import Failure, failure_of
 from prometheus_client.parser import text_string_to_metric_families
@@ -221,36 +222,6 @@ def level() -> Level:
     return Level(len(list(Path("/proc/self/fd").iterdir())), len(asyncio.all_tasks()))
 
 
-async def _refuses_tls(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    writer.close()
-
-
-@asynccontextmanager
-async def place(name: str, faultd: Faultd, wire: Wire) -> AsyncIterator[str]:
-    """The base URL of a provider that is not, or hardly, there."""
-    if name == "closed":
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            yield faultd.url(wire, taken.getsockname()[1])
-    elif name in {"unknown", "stalled"}:
-        yield faultd.url(wire, host=f"{name}.test")
-    elif name == "plain":
-        async with await asyncio.start_server(_refuses_tls, "127.0.0.1", 0) as server:
-            yield faultd.url(wire, server.sockets[0].getsockname()[1], scheme="https")
-    elif name == "hanging":
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            yield faultd.url(wire, silent.getsockname()[1], scheme="https")
-    elif name == "full":
-        # A queue that is full drops what comes: the nearest thing to a network that swallows packets.
-        with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
-            port = full.getsockname()[1]
-            first.connect(("127.0.0.1", port))
-            yield faultd.url(wire, port)
-    else:
-        yield faultd.url(wire)
-
-
 @asynccontextmanager
 async def serving(
     providers: Sequence[ProviderConfig],
@@ -259,6 +230,7 @@ async def serving(
     retry: RetryConfig | None = None,
     routes: Mapping[str, RouteConfig] | None = None,
     request_timeout: float = PATIENCE,
+    ca_file: str = "",
 ) -> AsyncIterator[Bench]:
     """A service with these providers."""
     config = Config(
@@ -266,6 +238,7 @@ async def serving(
         grpc_port=0,
         log_format="json",
         log_level="debug",
+        ca_file=ca_file,
         providers=list(providers),
         routes=dict(routes or {}),
         retry=retry or RetryConfig(),
@@ -297,8 +270,14 @@ async def faulty(wire: str, where: str = "", *, uncertain: bool = False, **more:
     """A service with one provider, of this wire, at a place."""
     async with (
         Faultd.serve(BEHAVIOURS) as faultd,
-        place(where, faultd, WIRES[wire]) as url,
-        serving([provider(WIRES[wire], url)], faultd, retry=RetryConfig(uncertain=uncertain), **more) as bench,
+        place(where, faultd, WIRES[wire]) as there,
+        serving(
+            [provider(WIRES[wire], there.url)],
+            faultd,
+            retry=RetryConfig(uncertain=uncertain),
+            ca_file=there.ca_file,
+            **more,
+        ) as bench,
     ):
         yield bench
 
@@ -308,8 +287,8 @@ async def with_fallback(
     fault: str, first: str = "anthropic", second: str = "openai_chat", where: str = "", **more: Any
 ) -> AsyncIterator[Bench]:
     """A service whose route goes to a faulty provider first, then to a good one."""
-    async with Faultd.serve(BEHAVIOURS) as faultd, place(where, faultd, WIRES[first]) as url:
-        providers = [provider(WIRES[first], url), provider(WIRES[second], faultd.url(WIRES[second]))]
+    async with Faultd.serve(BEHAVIOURS) as faultd, place(where, faultd, WIRES[first]) as there:
+        providers = [provider(WIRES[first], there.url), provider(WIRES[second], faultd.url(WIRES[second]))]
         routes = {"default": RouteConfig(first, fault, fallbacks=[FallbackConfig(second, "good")])}
-        async with serving(providers, faultd, routes=routes, **more) as bench:
+        async with serving(providers, faultd, routes=routes, ca_file=there.ca_file, **more) as bench:
             yield bench

@@ -108,9 +108,10 @@ FAULTS = (
         "U02", "stalled", "the resolver does not answer", _NEVER_THERE, _NEVER_THERE, "stalled", waits="connection"
     ),
     Fault("U03", "hanging", "the TLS handshake hangs", _NEVER_THERE, _NEVER_THERE, "hanging", waits="connection"),
-    Fault(
-        "U03", "plain", "it does not speak TLS, or its certificate is not trusted", _UNTRUSTED, _UNTRUSTED, "plain"
-    ),
+    Fault("U03", "plain", "it does not speak TLS", _UNTRUSTED, _UNTRUSTED, "plain"),
+    Fault("U03", "untrusted", "its certificate is of nobody who is trusted", _UNTRUSTED, _UNTRUSTED, "untrusted"),
+    Fault("U03", "expired", "its certificate has expired", _UNTRUSTED, _UNTRUSTED, "expired"),
+    Fault("U03", "misnamed", "its certificate is for another name", _UNTRUSTED, _UNTRUSTED, "misnamed"),
     Fault("U04", "full", "packets to it vanish", _NEVER_THERE, _NEVER_THERE, "full", waits="connection"),
     Fault("U05", "silent", "it takes the request and says nothing", _in_no_time(_SILENT), _SILENT, waits="bytes"),
     Fault(
