@@ -218,9 +218,9 @@ class Demo:
         self.open_streams += is_stream
         try:
             yield
-        except (asyncio.CancelledError, ConnectionError):
+        except (asyncio.CancelledError, ConnectionError) as error:
             self.aborted += 1
-            raise
+            raise asyncio.CancelledError from error  # aiohttp would log the other as a mistake of ours
         finally:
             self.open_streams -= is_stream
 

@@ -427,6 +427,14 @@ async def test_a_client_that_leaves_before_the_first_byte_is_noticed(demo: Demo,
     assert demo.aborted == 1
 
 
+async def test_a_client_that_leaves_is_no_mistake_of_the_demo(demo: Demo):
+    """Whether a write or the cancellation hears of it first is chance; aiohttp would log the one as an error."""
+    with pytest.raises(asyncio.CancelledError), demo._under_way(is_stream=True):
+        raise ConnectionResetError
+
+    assert (demo.aborted, demo.open_streams) == (1, 0)
+
+
 async def test_a_complete_stream_is_not_aborted(demo: Demo, http: httpx.AsyncClient):
     """Otherwise the number would say nothing."""
     await http.post("/anthropic/v1/messages", json=messages("hi", stream=True))
