@@ -24,6 +24,7 @@ from ccproxy.demo import Demo
 
 WAITS = "5s"  # until a silent provider is given up
 RELOADED_SECONDS = 30.0
+CLOSED_SECONDS = 0.2  # for the connections of before
 INSIDE = Path(__file__).parent / "inside"
 
 _GAUGE = re.compile(
@@ -101,6 +102,7 @@ class Observed:
         self._demo = demo
         self._closed_port = closed_port
         self._loads = 0
+        self._reloading = asyncio.Lock()
         self.reloads = {True: 0, False: 0}
 
     def rss(self) -> int:
@@ -109,8 +111,13 @@ class Observed:
         return int(status.partition("VmRSS:")[2].split()[0])
 
     async def memory(self) -> Memory:
-        """What memory it has now; see `soak/inside`."""
+        """What memory it has; see `soak/inside`.
+
+        After a reload, so that it has few connections to providers each time: what they hold would hide the rest.
+        """
         resident = self.rss()
+        await self.reload(valid=True)
+        await asyncio.sleep(CLOSED_SECONDS)
         reader, writer = await asyncio.open_unix_connection(self._inside)
         blocks, malloc = map(int, (await reader.read()).split())
         writer.close()
@@ -151,6 +158,10 @@ class Observed:
         Raises:
             TimeoutError: The service does not say how it went.
         """
+        async with self._reloading:
+            await self._reload(valid=valid)
+
+    async def _reload(self, *, valid: bool) -> None:
         config = self.config()
         if not valid:
             config["routes"] = {"default": {"provider": "nobody"}}
