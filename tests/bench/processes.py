@@ -99,6 +99,10 @@ class Child:
         pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._tree())
         return sum(pages) * os.sysconf("SC_PAGESIZE") / (1 << 20)
 
+    def files(self) -> int:
+        """Open files of the process tree, sockets among them."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self._tree())
+
     def _tree(self) -> list[int]:
         children: dict[int, list[int]] = {}
         for entry in Path("/proc").iterdir():

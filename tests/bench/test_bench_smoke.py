@@ -39,3 +39,13 @@ def test_a_quick_run_measures_every_row():
     assert (done.returncode, len(tables), [line for line in tables if " - " in line]) == (0, 17, []), (
         done.stdout + done.stderr
     )
+
+
+def test_streams_are_measured_on_every_way():
+    """The table of docs/operations/sizing.md comes from it; a stream that is refused must not count as cheap."""
+    command = [sys.executable, str(RUN.with_name("streams.py")), "--seconds", "0.5", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    rows = [line.split(" | ")[:2] for line in done.stdout.splitlines()[2:]]
+
+    assert done.returncode == 0, done.stderr
+    assert rows == [["| HTTP, relay", "3"], ["| HTTP, to OpenAI", "3"], ["| gRPC, relay", "3"]]
