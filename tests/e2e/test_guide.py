@@ -14,6 +14,7 @@ PAGES = [
     *sorted((PROJECT / "docs").glob("*.md")),
     *sorted((PROJECT / "docs" / "operations").glob("*.md")),
     *sorted((PROJECT / "deploy").rglob("*.md")),
+    *sorted(each for each in (PROJECT / "examples").rglob("*.md") if "node_modules" not in each.parts),
 ]
 COMMANDS = [
     pytest.param(command, shown, id=f"{page.name}: {command[:60]}")
