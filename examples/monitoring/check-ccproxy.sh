@@ -10,7 +10,7 @@ set -euo pipefail
 usage() {
 	cat <<-'END'
 		check-ccproxy.sh [options]
-		  -u URL      where CCProxy is (http://127.0.0.1:3456)
+		  -u URL      where CCProxy is (CCPROXY_URL, else http://127.0.0.1:3456)
 		  -k FILE     a file whose first line is the key
 		  -w MS       warning when the 95th percentile is above (1000)
 		  -c MS       critical when it is above (never)
@@ -28,7 +28,7 @@ end() { # CODE TEXT
 	exit "$1"
 }
 
-url=http://127.0.0.1:3456 key_file='' state='' seconds=10
+url=${CCPROXY_URL:-http://127.0.0.1:3456} key_file='' state='' seconds=10
 p95_warning=1000 p95_critical=null failed_warning=10 failed_critical=null calls=20
 
 while getopts u:k:w:c:e:E:n:s:t:h option; do

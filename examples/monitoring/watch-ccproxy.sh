@@ -3,10 +3,11 @@
 #
 #   watch-ccproxy.sh [options of check-ccproxy.sh]
 #
+#   CCPROXY_URL    where it is (http://127.0.0.1:3456)
 #   WATCH_SECONDS  how often (60)
 #   WATCH_CHECKS   how many checks in a row must agree (2): a restart wakes nobody
 #
-# and what check-ccproxy.sh and pagerduty-event.sh read. An event that PagerDuty does not take is sent again after the
+# and the keys that check-ccproxy.sh and pagerduty-event.sh read. An event that PagerDuty does not take is sent again after the
 # next check. Run it where CCProxy does not run: else nobody tells that the host is gone.
 set -euo pipefail
 
@@ -19,7 +20,7 @@ while true; do
 	code=0
 	line=$("$here/check-ccproxy.sh" "$@") || code=$?
 	state=${states[$code]:-unknown}
-	printf '%(%Y-%m-%dT%H:%M:%S%z)T %s\n' -1 "$line"
+	printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$line"
 
 	if [[ $state == "$seen" ]]; then agree=$((agree + 1)); else seen=$state agree=1; fi
 	if [[ $state != "$told" ]] && ((agree >= ${WATCH_CHECKS:-2})); then

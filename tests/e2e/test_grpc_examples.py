@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from e2e import names
 from e2e.conftest import KEY, RELAYED, TRANSLATED
@@ -39,6 +40,7 @@ class Client:
 
     command: Sequence[str]
     env: Mapping[str, str]
+    asks_health: bool = True
 
     def environment(self, address: str, **environ: str) -> dict[str, str]:
         """What it needs to know."""
@@ -93,7 +95,7 @@ def typescript(folder: Path) -> Client:
     env = clean_environment(folder)
     built([npm, "run", "generate"], example, env)
     built([npm, "run", "build"], example, env)
-    return Client([node, str(example / "dist" / "client.js")], env)
+    return Client([node, str(example / "dist" / "client.js")], env, asks_health=False)
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
@@ -138,7 +140,7 @@ def test_watch_sees_the_drain(client: Client, tmp_path: Path, eventually: Callab
 
 @pytest.fixture
 def replicas(tmp_path: Path) -> Iterator[list[Service]]:
-    """Two services at two addresses with one port, as pods are."""
+    """Two services at two addresses with one port, as pods are. The first one drains for long."""
     if sys.platform != "linux":
         pytest.skip("only Linux has more than one loopback address by itself")
     http_port, grpc_port = free_ports(2)
@@ -146,10 +148,11 @@ def replicas(tmp_path: Path) -> Iterator[list[Service]]:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     with (
-        running(tmp_path / "first", ports) as first,
+        running(tmp_path / "first", ports, drain_delay=60) as first,
         running(tmp_path / "second", ports, host="127.0.0.2") as second,
     ):
         yield [first, second]
+        first.process.terminate()  # so that the end is a second signal, which does not wait
 
 
 def test_calls_are_spread_over_the_addresses_of_a_name(
@@ -164,3 +167,20 @@ def test_calls_are_spread_over_the_addresses_of_a_name(
     assert set(said) == {SAID.format(provider="anthropic")}
     for replica in replicas:
         eventually(lambda log=replica.log: '"method":"create_message"' in log.read_text())
+
+
+def test_an_address_that_drains_gets_no_calls(
+    client: Client, replicas: list[Service], eventually: Callable[[Callable[[], bool]], None]
+):
+    """Before its port closes, while a new connection to it would still be taken."""
+    if not client.asks_health:
+        pytest.skip("Node's gRPC does not ask an address for its health")
+    draining, other = replicas
+    draining.process.terminate()
+    eventually(lambda: draining.get("/health").status_code == httpx.codes.SERVICE_UNAVAILABLE)
+    port = other.grpc.rpartition(":")[2]
+    with names.serving(["127.0.0.1", "127.0.0.2"]) as server:
+        for _ in range(2):
+            client.run(f"dns://{server}/ccproxy-headless.test:{port}", **OWN_NAME_SERVER)
+
+    assert draining.counts() == (0, 0)
