@@ -152,7 +152,8 @@ class Gateway:
             raise  # the client has gone: nobody reads an answer
         except Exception as error:  # noqa: BLE001  # the outermost line: a mistake of ours becomes an opaque id
             return refusal(internal(error, log), request[_id])
-        self._ends(response)  # the end may have come after its headers
+        if not self._status.serving.accepting:  # there is no next call, whatever its headers said before the end
+            response.force_close()
         return response
 
     async def _sign(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -160,15 +161,9 @@ class Gateway:
         if isinstance(request, web.Request):
             response.headers.setdefault("request-id", request.get(_id) or new_request_id())
         response.headers["server"] = "ccproxy"
-        if self._ends(response):
+        if not self._status.serving.ready:  # the next request belongs elsewhere
             response.headers["connection"] = "close"
-
-    def _ends(self, response: web.StreamResponse) -> bool:
-        """Makes the answer its connection's last where the service ends: the next request belongs elsewhere."""
-        if self._status.serving.ready:
-            return False
-        response.force_close()
-        return True
+            response.force_close()
 
     async def _guarded(self, method: str, handler: Handler, request: web.Request) -> web.StreamResponse:
         try:

@@ -30,6 +30,21 @@ SETTINGS: dict[str, Any] = {
     "log_level": "warning",
 }
 
+RETRY = {
+    "methodConfig": [
+        {
+            "name": [{"service": "ccproxy.v1.Proxy"}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                # A server that closes cancels what has reached it and not yet been looked at.
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+            },
+        }
+    ]
+}
 ROUND_ROBIN = {"loadBalancingConfig": [{"round_robin": {}}]}
 HEALTH_CHECKED = {**ROUND_ROBIN, "healthCheckConfig": {"serviceName": "readiness"}}
 
@@ -49,39 +64,42 @@ class Rollout(NamedTuple):
 
 
 def ways(folder: Path, stack: ExitStack, servers: list[Ports]) -> tuple[Nginx, dict[str, Way]]:
-    """Every way to the servers."""
+    """Every way to the servers, and the nginx that is told which of them gets no more gRPC calls."""
     through_nginx = stack.enter_context(nginx(made(folder, "nginx"), servers))
+    told = stack.enter_context(
+        nginx(made(folder, "told"), servers)
+    )  # a reload may close callers' kept connections
     through_haproxy = stack.enter_context(haproxy(made(folder, "haproxy"), servers))
     through_tcp = stack.enter_context(haproxy(made(folder, "tcp"), servers, TCP))
     direct = [server.grpc for server in servers]
-    return through_nginx, {
+    return told, {
         "HTTP, nginx": OverHttp(through_nginx.ports.http),
         "HTTP, HAProxy": OverHttp(through_haproxy.http),
         "HTTP, connections balanced": OverHttp(through_tcp.http),
-        "gRPC, nginx": OverGrpc([through_nginx.ports.grpc]),
+        "gRPC, nginx": OverGrpc([told.ports.grpc]),
         "gRPC, HAProxy": OverGrpc([through_haproxy.grpc]),
-        "gRPC, connections balanced": OverGrpc([through_tcp.grpc]),
-        "gRPC, round_robin": OverGrpc(direct, ROUND_ROBIN),
+        "gRPC, connections balanced": OverGrpc([through_tcp.grpc], RETRY),
+        "gRPC, round_robin": OverGrpc(direct, {**ROUND_ROBIN, **RETRY}),
         "gRPC, round_robin with health checks": OverGrpc(direct, HEALTH_CHECKED),
     }
 
 
 async def restarted(folder: Path, stack: ExitStack, services: list[Service], servers: list[Ports]) -> Rollout:
     """Restarts one after the other under the load of all ways."""
-    through_nginx, all_ways = ways(folder, stack, servers)
+    told, all_ways = ways(folder, stack, servers)
     loads = {name: Load(way) for name, way in all_ways.items()}
     tasks = [asyncio.ensure_future(load.run()) for load in loads.values()]
     restarts, codes = [], []
     await asyncio.sleep(WARM_SECONDS)
     for number, service in enumerate(services):
-        through_nginx.reload(down=servers[number])
+        told.reload(down=servers[number])
         await asyncio.sleep(RELOAD_SECONDS)
         began = time.monotonic()
         codes.append(await asyncio.to_thread(service.end))
         again = running(made(folder, f"again-{number}"), servers[number], **SETTINGS)
         await asyncio.to_thread(stack.enter_context, again)
         restarts.append(time.monotonic() - began)
-        through_nginx.reload(down=None)
+        told.reload(down=None)
         await asyncio.sleep(SETTLE_SECONDS)
     for load in loads.values():
         load.stop()

@@ -361,19 +361,39 @@ async def test_in_a_drain_each_answer_is_its_connections_last(home: Path):
     assert (after.status_code, after.headers["connection"]) == (200, "close")
 
 
-async def test_the_connection_of_a_stream_ends_with_it_in_a_drain(home: Path):
-    """Its headers were sent long before the drain, so the connection itself must say it."""
+async def test_a_stream_that_outlives_the_port_takes_its_connection_along(home: Path):
+    """Its headers were sent long before, so only the connection itself can say that there is no next call."""
+    async with serving(home) as (service, clients):
+        other, _ = await streaming(clients, "[[tokens 50]] [[pace 100]]")  # the process goes on for this one
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.http_port)
+        writer.write(asking(document(SHORT, stream=True)))
+        await reader.readuntil(b"message_start")
+        service.terminate()
+        async with asyncio.timeout(4):
+            rest = await reader.read()
+        running = not other.task.done()
+        writer.close()
+
+    assert b"message_stop" in rest
+    assert running
+
+
+async def test_the_connection_of_a_stream_takes_one_more_call_in_a_drain(home: Path):
+    """Closed without a word at the stream's end, it could take a call down that was just being sent."""
     async with serving(home, drain_delay=60) as (service, clients):
         reader, writer = await asyncio.open_connection("127.0.0.1", service.http_port)
         writer.write(asking(document(SHORT, stream=True)))
         await reader.readuntil(b"message_start")
         service.terminate()
         await until_unready(clients)
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.write(asking(document("hello")))
         async with asyncio.timeout(5):
-            rest = await reader.read()
+            answer = await reader.read()
         writer.close()
 
-    assert b"message_stop" in rest
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close\r\n" in answer.lower()
 
 
 async def test_kept_connections_close_with_the_port(home: Path):
