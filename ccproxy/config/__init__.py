@@ -3,10 +3,8 @@
 from ccproxy.config.certificate import Certificate, CertificateError
 from ccproxy.config.load import Loaded, default_path, load, read
 from ccproxy.config.problems import ConfigError
+from ccproxy.config.provider_types import DEMO_TYPES, PROVIDER_TYPES, Api
 from ccproxy.config.types import (
-    DEMO_TYPES,
-    PROVIDER_TYPES,
-    Api,
     Config,
     ConnectionsConfig,
     EndpointConfig,

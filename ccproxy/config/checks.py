@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from ccproxy.config import certificate, parameters
 from ccproxy.config.problems import Problems, did_you_mean, member
+from ccproxy.config.provider_types import PROVIDER_TYPES
 from ccproxy.config.secret_file import PATH_WORDS
-from ccproxy.config.types import PROVIDER_TYPES, Config, ProviderConfig, RouteConfig
+from ccproxy.config.types import Config, ProviderConfig, RouteConfig
 from ccproxy.config.values import Secret
 
 

@@ -17,9 +17,10 @@ from msgspec import Struct, inspect, structs
 
 from ccproxy.config import secret_file
 from ccproxy.config.problems import Problems
+from ccproxy.config.provider_types import PROVIDER_TYPES
 from ccproxy.config.shape import Shape, not_none, struct_type
 from ccproxy.config.substitution import is_text
-from ccproxy.config.types import PROVIDER_TYPES, Config, ProviderConfig
+from ccproxy.config.types import Config, ProviderConfig
 from ccproxy.config.values import Secret
 
 PREFIX = "CCPROXY_"

@@ -18,9 +18,9 @@ from ccproxy.config import units
 from ccproxy.config.checks import LIMITS
 from ccproxy.config.environment import ALIASES, variables
 from ccproxy.config.introduction import INTRODUCTION, PROVIDERS
+from ccproxy.config.provider_types import PROVIDER_TYPES
 from ccproxy.config.shape import default_of, not_none, struct_type
 from ccproxy.config.types import (
-    PROVIDER_TYPES,
     Config,
     ConnectionsConfig,
     EndpointConfig,
