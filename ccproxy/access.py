@@ -148,14 +148,22 @@ class Access:
         need = NEEDS.get(method)
         if need is Need.NOTHING:
             return ""
-        if not self._may_connect(caller):
-            raise ApiError(Reason.PERMISSION_DENIED, "This address is not one of those that are served here")
+        self.check_address(caller)
         key = self._key(caller)
         if key is not None and need is not None and (key.scope == "all" or need is Need.DETAILS):
             return key.name
         if self._opens_to_this_host(need) and self._is_trusted(caller):
             return LOCAL
         raise self._refusal(need, key)
+
+    def check_address(self, caller: Caller) -> None:
+        """Lets `caller` connect, or says why not: all that is asked where there is no key to show.
+
+        Raises:
+            ApiError: PERMISSION_DENIED.
+        """
+        if not self._may_connect(caller):
+            raise ApiError(Reason.PERMISSION_DENIED, "This address is not one of those that are served here")
 
     def sees_details(self, caller: Caller) -> bool:
         """Whether `caller` may see what describes this installation."""

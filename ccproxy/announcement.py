@@ -18,6 +18,7 @@ class Ports(Struct, frozen=True):
     http: int
     grpc: int
     health: int
+    metrics: int = 0
 
 
 def announce(config: Config, ports: Ports, routes: Sequence[Line]) -> None:
@@ -26,6 +27,8 @@ def announce(config: Config, ports: Ports, routes: Sequence[Line]) -> None:
     grpc_part = f", gRPC on {host}:{ports.grpc}" if ports.grpc else ", gRPC off"
     if ports.health:
         grpc_part += f", health for probes on {host}:{ports.health}"
+    if ports.metrics:
+        grpc_part += f", metrics on {host}:{ports.metrics}"
     scheme = "https" if config.tls.cert_file else "http"
     log.info("CCProxy %s serves %s://%s:%d%s", __version__, scheme, host, ports.http, grpc_part)
     if config.demo:

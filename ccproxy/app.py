@@ -22,6 +22,7 @@ from ccproxy.connections import Connections, close
 from ccproxy.demo import Demo
 from ccproxy.drain import Drain
 from ccproxy.gateway import Gateway, Listener
+from ccproxy.gateway.metrics_port import MetricsPort
 from ccproxy.health import Health
 from ccproxy.limits import Limiter
 from ccproxy.memory import limit_bytes, resident_bytes
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """A running CCProxy. `http_port`, `grpc_port` and `health_port` are what is really bound; 0 for none."""
+    """A running CCProxy. The ports are those that are really bound; 0 for none."""
 
     def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
         self.config = config
@@ -58,6 +59,7 @@ class Service:
         self.http_port = 0
         self.grpc_port = 0
         self.health_port = 0
+        self.metrics_port = 0
         self.tls: Tls | None = None
         self.demo: Demo | None = None
         self._access = Access(config)
@@ -123,6 +125,10 @@ class Service:
             OSError: An address is taken or cannot be bound, or TLS cannot be. The message says which.
         """
         config = self.config
+        if config.metrics_port:
+            metrics_port = MetricsPort(self._access, self.metrics, config.connections)
+            self.metrics_port = await metrics_port.start(config.host, config.metrics_port)
+            stack.push_async_callback(metrics_port.stop)  # last of all: the end is to be seen
         self.tls = tls.from_config(config.tls)
         if config.demo:
             self.demo = await stack.enter_async_context(Demo.serve())
@@ -216,6 +222,7 @@ class Service:
             performance=config.performance,
             limits=self.limiter.limits(config),
             listings=self._listings,
+            propagates=config.telemetry.propagate,
         )
         return backend, retired
 
@@ -293,7 +300,7 @@ async def serve(
     with logs.configure(config) as written:
         async with running(config) as service:
             service.metrics.counter("ccproxy_log_dropped_total", "Lost lines.", lambda: written.dropped)
-            ports = Ports(service.http_port, service.grpc_port, service.health_port)
+            ports = Ports(service.http_port, service.grpc_port, service.health_port, service.metrics_port)
             announce(service.config, ports, service.router.table())
             reloading = _reloading(service, loaded, load) if load is not None else None
             if on_ready is not None:

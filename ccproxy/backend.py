@@ -21,6 +21,7 @@ class Backend:
         performance: How long things may take.
         limits: What is refused.
         listings: What is known of models.
+        propagates: Whether providers are sent the trace context.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Backend:
         performance: PerformanceConfig | None = None,
         limits: Limits | None = None,
         listings: Listings | None = None,
+        propagates: bool = False,
     ) -> None:
         self.router = router
         self.upstreams = upstreams
@@ -40,6 +42,7 @@ class Backend:
         self.performance = PerformanceConfig() if performance is None else performance
         self.limits = Limits() if limits is None else limits
         self.catalogue = Catalogue(router, upstreams, listings)
+        self.propagates = propagates
         self.calls = 0
         self._idle = asyncio.Event()
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from ccproxy.documents import Head, decode_head
+from ccproxy.spans import RequestSpan
+from ccproxy.tracing import Trace
 
 Edge = Literal["http", "grpc"]
 
@@ -32,6 +34,8 @@ class Call(Struct, kw_only=True):
         query: The URL's query string, as it came; empty over gRPC.
         deadline: In the loop's time (seconds), where the caller set one.
         caller: Who was let in, for logs: the name of the key, or `local`. Never the key.
+        trace: The trace it belongs to, where the caller tells of one or one is kept.
+        span: Is told what becomes of it, where spans are kept.
     """
 
     edge: Edge
@@ -41,6 +45,8 @@ class Call(Struct, kw_only=True):
     query: str = ""
     deadline: float | None = None
     caller: str = ""
+    trace: Trace | None = None
+    span: RequestSpan | None = None
     _head: Head | None = None
 
     def head(self) -> Head:

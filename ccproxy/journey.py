@@ -18,7 +18,8 @@ from ccproxy.message_stream import MessageStream, broken
 from ccproxy.metrics import Measurement, Metrics
 from ccproxy.patience import Patience
 from ccproxy.places import FullError
-from ccproxy.provider import Answer, Exchange, printable, redact_each
+from ccproxy.provider import Answer, Exchange, UpstreamRequest, printable, redact_each
+from ccproxy.spans import AttemptSpan
 from ccproxy.upstream import ReadyResponse, UpstreamResponse
 
 MAX_DROPPED_CHARS = 1_000  # of a header; proxies in between refuse long ones
@@ -51,6 +52,7 @@ class Journey:
         targets = backend.router.route(self._head)
         self._attempts = Attempts(targets, backend.upstreams, backend.budgets, backend.retry, self._clock)
         self._attempt: Attempt | None = None
+        self._spans: dict[int, AttemptSpan] = {}  # by the attempt's number, where they are kept
 
     async def first(self, stack: AsyncExitStack, answer: Callable[[AsyncExitStack, Attempt], Awaitable[T]]) -> T:
         """What the first attempt that answers gives: `whole`, `stream` or `hedged`.
@@ -64,7 +66,7 @@ class Journey:
             try:
                 return await answer(stack, attempt)
             except ApiError as error:
-                attempt.permit.failed(error, self._clock())
+                self._failed(attempt, error)
                 await stack.aclose()
                 if isinstance(error, FullError) and self._attempts.number == 1:  # nobody was asked: no call
                     self._metrics.rejected(self._call.edge, "provider_in_flight")
@@ -88,6 +90,8 @@ class Journey:
         except UpstreamProtocolError as error:
             raise broken(error).by(attempt.target.provider, response.status) from error
         attempt.permit.succeeded(self._clock())
+        if span := self._spans.get(attempt.number):
+            span.answered(answer.body, answer.usage)
         return answer, {**self._headers(attempt, exchange, response), **answer.headers}
 
     async def stream(
@@ -105,6 +109,8 @@ class Journey:
             attempt.target.provider,
             self._backend.performance.silence_timeout,
         )
+        if span := self._spans.get(attempt.number):
+            stream.watch = span.follow(stream)
         await stream.open()
         if stream.has_content:
             attempt.permit.content(self._clock())
@@ -132,11 +138,13 @@ class Journey:
         """The stream came to its end."""
         if self._attempt is not None:
             self._attempt.permit.succeeded(self._clock())
+            if span := self._spans.get(self._attempt.number):
+                span.completed()
 
     def broke(self, error: ApiError) -> None:
         """The stream failed after it had begun."""
         if self._attempt is not None:
-            self._attempt.permit.failed(error, self._clock())
+            self._failed(self._attempt, error)
         error.headers.setdefault("x-ccproxy-attempts", str(self._attempts.number))
 
     def _next(self) -> Attempt:
@@ -163,7 +171,7 @@ class Journey:
         try:
             return await begin(own, attempt)
         except ApiError as error:
-            attempt.permit.failed(error, self._clock())
+            self._failed(attempt, error)
             raise
 
     def _after(self, attempt: Attempt, error: ApiError) -> float:
@@ -185,8 +193,15 @@ class Journey:
             error.by(attempt.target.provider)
             error.replay = "never"  # there is no time left for another
 
+    def _failed(self, attempt: Attempt, error: ApiError) -> None:
+        attempt.permit.failed(error, self._clock())
+        if span := self._spans.get(attempt.number):
+            span.failed(error)
+
     def _close(self, attempt: Attempt) -> None:
         attempt.permit.close(self._clock())
+        if span := self._spans.pop(attempt.number, None):
+            span.end()
 
     async def _send(
         self, stack: AsyncExitStack, attempt: Attempt, patience: Patience, *, stream: bool
@@ -201,13 +216,18 @@ class Journey:
             attempt.permit.close(self._clock())  # nobody is asked, so nothing is learned
             return exchange, ReadyResponse(exchange.request.ready)
         await self._place(stack, attempt, patience)
+        self._watch(attempt, exchange.request)
         while True:
             started = self._clock()
             until = started + self._backend.performance.first_byte_timeout if stream else None
             outcome = "none"
             try:
                 response = await patience.wait(
-                    partial(stack.enter_async_context, transport.send(exchange.request, stream=stream)), until
+                    partial(
+                        stack.enter_async_context,
+                        transport.send(self._traced(attempt, exchange.request), stream=stream),
+                    ),
+                    until,
                 )
                 outcome = f"{response.status // 100}xx"
             except ApiError as error:
@@ -228,6 +248,21 @@ class Journey:
             if again is None:
                 raise refusal
             exchange = again
+
+    def _watch(self, attempt: Attempt, request: UpstreamRequest) -> None:
+        """Begins the attempt's span, where spans are kept."""
+        if (kept := self._call.span) is not None:
+            target = attempt.target
+            self._spans[attempt.number] = kept.attempt(
+                target.provider, target.model, request.url, self._head, number=attempt.number
+            )
+
+    def _traced(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamRequest:
+        """The request with the trace that it belongs to, where providers may know."""
+        if not self._backend.propagates or (trace := self._call.trace) is None:
+            return request
+        span = self._spans.get(attempt.number)
+        return request.traced(trace if span is None else span.trace)
 
     async def _place(self, stack: AsyncExitStack, attempt: Attempt, patience: Patience) -> None:
         """Waits for a place at the attempt's provider, where there are only so many."""

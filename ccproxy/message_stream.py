@@ -1,7 +1,7 @@
 """A streamed answer on its way to the caller: the gate before it, the pings in it, its bounds."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.messages import PING, Usage
@@ -19,7 +19,7 @@ MAX_STREAM_BYTES = 64 << 20
 class MessageStream:
     """A streamed answer. Iterate it for whole frames of server-sent events, as they come.
 
-    Iteration raises ApiError where the answer fails after it has begun.
+    Iteration raises ApiError where the answer fails after it has begun. `watch` is told the frames as they come.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class MessageStream:
         self._failure: ApiError | None = None
         self._begun = False  # a ping is an event: not before message_start is out
         self._read = 0
+        self.watch: Callable[[bytes], None] | None = None
         self._progress_at = self._loop.time()
 
     @property
@@ -115,6 +116,8 @@ class MessageStream:
         except UpstreamProtocolError as error:
             self._failure = broken(error).by(self._provider, self._response.status)
         frames = self._stream.take()
+        if self.watch is not None and frames:
+            self.watch(frames)
         if self._failure is None and not self._stream.finished:
             self._failure = self._beyond(frames)
         return frames

@@ -11,12 +11,13 @@ from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ccproxy.call import Call, Target
 from ccproxy.documents import Head
 from ccproxy.errors import ApiError, Reason
 from ccproxy.messages import Usage
+from ccproxy.tracing import Trace
 
 
 class UpstreamRequest(Struct, frozen=True):
@@ -33,6 +34,10 @@ class UpstreamRequest(Struct, frozen=True):
     body: bytes | None = None
     secrets: tuple[str, ...] = ()
     ready: bytes | None = None
+
+    def traced(self, trace: Trace) -> "UpstreamRequest":
+        """The same, and the trace that it belongs to."""
+        return structs.replace(self, headers={**self.headers, **trace.headers()})
 
     def __repr__(self) -> str:
         return f"UpstreamRequest({self.method} {self.url})"  # the headers hold the key, the body a prompt

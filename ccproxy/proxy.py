@@ -150,6 +150,8 @@ class Proxy:
             if request is None:
                 countable = replace_members(head.fields, {"max_tokens": 1})  # the typed view asks for it
                 return _count_reply(estimate(decode_request(countable), family_of(target.model)), {})
+            if backend.propagates and call.trace is not None:
+                request = request.traced(call.trace)
             async with AsyncExitStack() as stack:
                 response = await patience.wait(
                     partial(stack.enter_async_context, upstream.transport.send(request, stream=False))

@@ -19,6 +19,7 @@ FIXED = (
     "port",
     "grpc_port",
     "health_port",
+    "metrics_port",
     "grpc_reflection",
     "log",
     "log_level",
@@ -27,6 +28,7 @@ FIXED = (
     "shutdown_timeout",
     "drain_delay",
     "connections",
+    "telemetry",
 )
 """What is decided at the start: a change of it is told, and counts after a restart."""
 

@@ -36,6 +36,7 @@ LIMITS: Mapping[str, Limit] = {
     "$.port": Limit(0, 65535),
     "$.grpc_port": Limit(0, 65535),
     "$.health_port": Limit(0, 65535),
+    "$.metrics_port": Limit(0, 65535),
     "$.shutdown_timeout": Limit(0, 900, "seconds"),  # no orchestrator waits longer
     "$.drain_delay": Limit(0, 900, "seconds"),
     "$.long_context_threshold": Limit(1),
@@ -103,6 +104,8 @@ def _check_numbers(config: Config, problems: Problems) -> None:
         problems.check("$.grpc_port", f"{config.port} is the HTTP port already")
     if config.health_port and config.health_port in {config.port, config.grpc_port}:
         problems.check("$.health_port", f"{config.health_port} is another port already")
+    if config.metrics_port and config.metrics_port in {config.port, config.grpc_port, config.health_port}:
+        problems.check("$.metrics_port", f"{config.metrics_port} is another port already")
 
 
 def _numbers(config: Config, kind: str) -> list[tuple[str, Any]]:

@@ -31,6 +31,7 @@ from ccproxy.config.types import (
     ProviderConfig,
     RetryConfig,
     RouteConfig,
+    TelemetryConfig,
     TlsConfig,
 )
 from ccproxy.config.values import MIB, Duration, Secret, Size
@@ -50,6 +51,7 @@ SECTIONS: Mapping[str, tuple[type[Struct], str]] = {
     "`performance`": (PerformanceConfig, "$.performance"),
     "`limits`": (LimitsConfig, "$.limits"),
     "`connections`": (ConnectionsConfig, "$.connections"),
+    "`telemetry`": (TelemetryConfig, "$.telemetry"),
 }
 
 

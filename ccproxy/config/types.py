@@ -250,6 +250,19 @@ class TlsConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.cert_file)
 
 
+class TelemetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Traces (docs/tracing.md).
+
+    Attributes:
+        export: Whether spans and metrics go to a collector by OpenTelemetry's protocol. It needs the extra `otel`;
+            the standard `OTEL_*` variables say where to, and all the rest.
+        propagate: Whether providers are sent the trace context (`traceparent`, `tracestate`).
+    """
+
+    export: bool = False
+    propagate: bool = False
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration.
 
@@ -259,6 +272,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         grpc_port: The gRPC port; 0 switches gRPC off.
         health_port: A port for grpc.health.v1 alone, always without TLS: for probes that have no certificate. 0 is
             none.
+        metrics_port: A port for `/metrics` alone, without TLS and without a key: for who scrapes. 0 is none.
         tls: TLS on the HTTP and the gRPC port.
         grpc_reflection: Whether gRPC clients may ask for the schema.
         apikey: The key callers must show, good for everything. Without any key only callers on this host are
@@ -286,6 +300,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         performance: How long things may take, and how large a request may be.
         limits: What is refused before it becomes a call.
         connections: Callers' connections: how many, and how long a slow one is waited for.
+        telemetry: Traces, and what is told of them.
         demo: Whether the built-in demo upstream stands in for the providers.
     """
 
@@ -293,6 +308,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     port: int = 3456
     grpc_port: int = 3457
     health_port: int = 0
+    metrics_port: int = 0
     tls: TlsConfig = TlsConfig()
     grpc_reflection: bool = False
     apikey: Secret | None = None
@@ -317,6 +333,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     performance: PerformanceConfig = PerformanceConfig()
     limits: LimitsConfig = LimitsConfig()
     connections: ConnectionsConfig = ConnectionsConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
     demo: bool = False
 
     @property

@@ -32,6 +32,7 @@ from ccproxy.messages import Event
 from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy
 from ccproxy.status import Status
+from ccproxy.tracing import incoming
 
 MAX_BODY_BYTES = 32 << 20  # Anthropic's own limit
 MAX_FIELD_BYTES = 16 << 10  # one header
@@ -159,7 +160,9 @@ class Gateway:
     async def _sign(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """The last touch to every answer: id, a server without a version, whether more may come."""
         if isinstance(request, web.Request):
-            response.headers.setdefault("request-id", request.get(_id) or new_request_id())
+            named = request.get(_id) or new_request_id()
+            response.headers.setdefault("request-id", named)
+            response.headers["x-request-id"] = named
         response.headers["server"] = "ccproxy"
         if not self._status.serving.ready:  # the next request belongs elsewhere
             response.headers["connection"] = "close"
@@ -254,6 +257,7 @@ class Gateway:
             query=request.query_string,
             deadline=deadline(headers, asyncio.get_running_loop().time()),
             caller=request[_who],
+            trace=incoming(headers),
         )
 
 

@@ -80,6 +80,7 @@ def _headers(error: ApiError, request_id: str) -> dict[str, str]:
     headers = {
         **error.headers,
         "request-id": request_id,
+        "x-request-id": request_id,
         "x-should-retry": "true" if error.should_retry else "false",
     }
     if error.retry_after is not None:

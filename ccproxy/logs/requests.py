@@ -43,6 +43,7 @@ class Entry(Struct, omit_defaults=True):
         attempts: How many attempts there were.
         dropped: How many members of the request the provider's protocol has no place for.
         upstream_request_id: The provider's id for its own support.
+        trace_id, span_id: Of the trace that the request belongs to.
         level: Of the line; no member of it.
     """
 
@@ -67,6 +68,8 @@ class Entry(Struct, omit_defaults=True):
     attempts: int | None = None
     dropped: int | None = None
     upstream_request_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
     level: int = logging.INFO
 
 
@@ -82,6 +85,8 @@ class LoggedRequest:
     def __init__(self, request_log: RequestLog | None, call: Call, method: Method) -> None:
         self._log = request_log
         self.entry = Entry(call.request_id, call.edge, call.caller, method, method == "stream_message")
+        if call.trace is not None:
+            self.entry.trace_id, self.entry.span_id = call.trace.trace_id, call.trace.span_id
         self._started = time.monotonic()
 
     def __enter__(self) -> Self:

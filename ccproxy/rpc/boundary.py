@@ -29,6 +29,7 @@ from ccproxy.logs import Refusals
 from ccproxy.metrics import Metrics
 from ccproxy.rpc import details
 from ccproxy.rpc.wire import check_fields
+from ccproxy.tracing import incoming
 
 EDGE: Edge = "grpc"
 ABORT_SECONDS = 1.0
@@ -65,12 +66,15 @@ class Rpc(Struct, frozen=True):
             headers=self.headers,
             deadline=wanted,
             caller=self.who,
+            trace=incoming(self.headers),
         )
 
     async def announce(self, headers: Mapping[str, str]) -> None:
         """Sends initial metadata: the request's id, and `headers`."""
         with _present():
-            await self.context.send_initial_metadata((("request-id", self.request_id), *details.initial(headers)))
+            await self.context.send_initial_metadata(
+                (*details.identity(self.request_id), *details.initial(headers))
+            )
 
 
 Unary = Callable[[bytes, Rpc], Awaitable[bytes]]

@@ -42,7 +42,7 @@ def trailers(error: ApiError, request_id: str) -> Metadata:
     """
     pushback = (error.retry_after or 0) * 1000 if error.should_retry else -1
     metadata: list[tuple[str, str | bytes]] = [
-        ("request-id", request_id),
+        *identity(request_id),
         ("x-should-retry", "true" if error.should_retry else "false"),
         ("grpc-status-details-bin", _status(error, request_id).SerializeToString()),
     ]
@@ -51,6 +51,11 @@ def trailers(error: ApiError, request_id: str) -> Metadata:
     if error.retry_after is not None:
         metadata.append(("retry-after", str(error.retry_after)))
     return (*metadata, *initial(error.headers))
+
+
+def identity(request_id: str) -> Metadata:
+    """The request's id: as the Anthropic API names it, and as everybody else does."""
+    return (("request-id", request_id), ("x-request-id", request_id))
 
 
 def initial(headers: Mapping[str, str]) -> Metadata:

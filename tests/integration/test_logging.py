@@ -93,7 +93,7 @@ async def read_some(edge: Edge, document: dict[str, Any], *, wait: bool) -> None
             await anext(response.aiter_raw())
             return
         assert isinstance(edge, GrpcEdge)
-        call = edge.stub.StreamMessage(_message(document))
+        call = edge.stub.StreamMessage(message(document))
         if wait:
             await call.read()
         else:
@@ -101,7 +101,8 @@ async def read_some(edge: Edge, document: dict[str, Any], *, wait: bool) -> None
         call.cancel()
 
 
-def _message(document: dict[str, Any]) -> Any:
+def message(document: dict[str, Any]) -> Any:
+    """The document as gRPC sends it."""
     return json_codec.decode(proxy_pb2.CreateMessageRequest, msgspec.json.encode(document))
 
 

@@ -52,7 +52,8 @@ def test_every_key_that_is_one_value_has_a_variable():
     missing = {
         name
         for name in Config.__struct_fields__
-        if name not in {"keys", "providers", "routes", "tls", "performance", "retry", "limits", "connections"}
+        if name
+        not in {"keys", "providers", "routes", "tls", "performance", "retry", "limits", "connections", "telemetry"}
         and f"CCPROXY_{name.upper()}" not in variables()
     }
 

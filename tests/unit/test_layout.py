@@ -19,6 +19,8 @@ TESTED_ELSEWHERE = {
     "drain": "test_lifecycle.py",  # what matters is what callers see of it
     "gateway": "test_gateway.py",  # an edge is tested on the wire
     "rpc": "test_rpc.py",
+    "spans": "test_telemetry.py",  # what is to be implemented, and no code
+    "telemetry": "test_telemetry.py",  # its spans are read where they arrive: at a collector
     "upstream": "test_upstream.py",  # the client's failures are made by sockets
 }
 """Modules without a unit test of their own: the file in tests/integration that has their tests, and why."""
