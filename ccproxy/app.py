@@ -35,6 +35,7 @@ from ccproxy.routing import DEFAULT_ROUTE, Router
 from ccproxy.rpc import HealthPort, Rpc
 from ccproxy.serving import Phase, Serving
 from ccproxy.status import Status, build_from
+from ccproxy.telemetry import exporting
 from ccproxy.tls import Tls
 from ccproxy.upstream import HttpTransport
 from ccproxy.watchdog import Watchdog
@@ -130,6 +131,7 @@ class Service:
             self.metrics_port = await metrics_port.start(config.host, config.metrics_port)
             stack.push_async_callback(metrics_port.stop)  # last of all: the end is to be seen
         self.tls = tls.from_config(config.tls)
+        telemetry = await stack.enter_async_context(exporting(lambda: self.config))
         if config.demo:
             self.demo = await stack.enter_async_context(Demo.serve())
             config = with_demo(config, self.demo)
@@ -147,6 +149,7 @@ class Service:
             self.metrics,
             max_body_bytes=limits.max_request_body_size,
             connections=config.connections,
+            telemetry=telemetry,
         )
         self.metrics.gauge(
             "ccproxy_connections", "Open HTTP connections.", lambda: {(): float(self._gateway.gate.open)}
@@ -169,6 +172,7 @@ class Service:
                 reflect=config.grpc_reflection,
                 max_request_bytes=limits.max_request_body_size,
                 connections=config.connections,
+                telemetry=telemetry,
             )
             self.grpc_port = await self._rpc.start(config.host, config.grpc_port, self.tls)
             stack.push_async_callback(self._rpc.stop, 0)

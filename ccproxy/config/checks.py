@@ -1,5 +1,6 @@
 """What a configuration of the right shape may still have wrong: values that cannot work, alone or together."""
 
+import importlib.util
 import ipaddress
 import re
 import stat
@@ -72,6 +73,13 @@ LIMITS: Mapping[str, Limit] = {
     "$.connections.idle_timeout": Limit(0.001, 3600, "seconds"),
 }
 
+TELEMETRY_MODULES = (
+    "opentelemetry.sdk",
+    "opentelemetry.exporter.otlp.proto.grpc",
+    "opentelemetry.exporter.otlp.proto.http",
+)
+"""What `telemetry.export` needs."""
+
 COMMA_LISTS = ("allowed_ips", "no_proxy")
 """Lists whose entries may be lists with commas, as `NO_PROXY` is."""
 
@@ -86,6 +94,7 @@ def check(config: Config, problems: Problems) -> None:
     _check_network(config, problems)
     _check_files(config, problems)
     certificate.check(config.tls, problems)
+    _check_telemetry(config, problems)
     _check_providers(config, problems)
     _check_routes(config, problems)
 
@@ -106,6 +115,18 @@ def _check_numbers(config: Config, problems: Problems) -> None:
         problems.check("$.health_port", f"{config.health_port} is another port already")
     if config.metrics_port and config.metrics_port in {config.port, config.grpc_port, config.health_port}:
         problems.check("$.metrics_port", f"{config.metrics_port} is another port already")
+
+
+def _check_telemetry(config: Config, problems: Problems) -> None:
+    if config.telemetry.export and not all(_is_installed(name) for name in TELEMETRY_MODULES):
+        problems.check("$.telemetry.export", "needs the extra `otel`: pip install 'ccproxy-gateway[otel]'")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # a package that it is in
+        return False
 
 
 def _numbers(config: Config, kind: str) -> list[tuple[str, Any]]:

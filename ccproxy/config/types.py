@@ -341,6 +341,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """The enabled providers."""
         return [provider for provider in self.providers if provider.enabled]
 
+    def type_of(self, provider: str) -> str:
+        """The type of a provider, by its name. The demo's have their types' names, and are not here."""
+        return next((each.kind for each in self.active if each.name == provider), provider)
+
     @property
     def is_loopback(self) -> bool:
         """Whether only callers on this host can reach the service."""

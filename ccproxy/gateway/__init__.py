@@ -31,6 +31,7 @@ from ccproxy.logs import Rate, Refusals
 from ccproxy.messages import Event
 from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy
+from ccproxy.spans import RequestSpan, Telemetry
 from ccproxy.status import Status
 from ccproxy.tracing import incoming
 
@@ -49,6 +50,9 @@ EDGE: Edge = "http"
 
 __all__ = ["Gateway", "Listener", "Runner"]
 
+PROXY = "ccproxy.v1.Proxy"
+STATUS = "ccproxy.v1.Status"
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
@@ -56,6 +60,7 @@ log = logging.getLogger(__name__)
 _id = web.RequestKey("request_id", str)
 _headers: web.RequestKey[Headers] = web.RequestKey("headers", dict)
 _who = web.RequestKey("who", str)
+_span: web.RequestKey[RequestSpan] = web.RequestKey("span", RequestSpan)
 
 
 class Gateway:
@@ -70,6 +75,7 @@ class Gateway:
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         connections: ConnectionsConfig = ConnectionsConfig(),  # noqa: B008  # it is frozen
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._proxy = proxy
         self._status = status
@@ -77,6 +83,7 @@ class Gateway:
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._connections = connections
+        self._telemetry = telemetry
         self.gate = Gate(connections)
         self._refused = Refusals(EDGE)
         self._full = Rate(1)
@@ -85,8 +92,7 @@ class Gateway:
 
     def routes(self) -> list[tuple[str, str, str, Handler]]:
         """Every route: HTTP method, path, the method it asks `access` for, and its handler. GET implies HEAD."""
-        service = "ccproxy.v1.Status"
-        proxy = "ccproxy.v1.Proxy"
+        service, proxy = STATUS, PROXY
         return [
             ("GET", "/", f"{service}.GetInfo", self._info),
             ("GET", "/livez", f"{service}.GetInfo", self._info),
@@ -109,6 +115,8 @@ class Gateway:
         app.on_response_prepare.append(self._sign)
         for http_method, path, method, handler in self.routes():
             guarded = partial(self._guarded, method, handler)
+            if self._telemetry is not None and method.startswith(PROXY):
+                guarded = partial(self._told, self._telemetry, path, guarded)
             for name in ("GET", "HEAD") if http_method == "GET" else (http_method,):
                 app.router.add_route(name, path, guarded, expect_handler=_answer_later)
         return Runner(
@@ -177,6 +185,29 @@ class Gateway:
             raise
         return await handler(request)
 
+    async def _told(
+        self, telemetry: Telemetry, path: str, handler: Handler, request: web.Request
+    ) -> web.StreamResponse:
+        """Answers, and tells of it."""
+        route = path.replace(":.+}", "}")
+        span = telemetry.http(request.method, route, request[_id], incoming(request[_headers]))
+        request[_span] = span
+        status: int | None = None
+        try:
+            response = await handler(request)
+            status = response.status
+        except ApiError as error:
+            span.failed(error)
+            status = error.status
+            raise
+        except Exception as error:
+            if not isinstance(error, ConnectionError):
+                status = HTTPStatus.INTERNAL_SERVER_ERROR
+            raise
+        finally:
+            span.end(status)
+        return response
+
     async def _info(self, _: web.Request) -> web.Response:
         return json(json_codec.encode(self._status.info()))
 
@@ -216,6 +247,8 @@ class Gateway:
         except ApiError as error:
             if response is None:
                 raise
+            if call.span is not None:
+                call.span.failed(error)
             # The status is out: the failure is the stream's last event, and never looks like an end.
             await response.write(Event("error", error.document(call.request_id)).encode())
             await response.write_eof()
@@ -244,6 +277,7 @@ class Gateway:
     async def _call(self, request: web.Request) -> Call:
         """Reads the request, refusing what cannot be a document of the Messages API."""
         headers = request[_headers]
+        span = request.get(_span)
         if headers.get("content-encoding", ["identity"]) != ["identity"]:
             raise ApiError(Reason.INVALID_REQUEST, "content-encoding: send the body as it is", status=415)
         if request.content_type != "application/json" and "content-type" in headers:
@@ -257,7 +291,8 @@ class Gateway:
             query=request.query_string,
             deadline=deadline(headers, asyncio.get_running_loop().time()),
             caller=request[_who],
-            trace=incoming(headers),
+            trace=incoming(headers) if span is None else span.trace,
+            span=span,
         )
 
 

@@ -14,9 +14,10 @@ from ccproxy.metrics import Metrics
 from ccproxy.proxy import Proxy
 from ccproxy.rpc import credentials, health, reflection, services
 from ccproxy.rpc.binding import bind
-from ccproxy.rpc.boundary import Boundary, Handler
+from ccproxy.rpc.boundary import PROXY, Boundary, Handler
 from ccproxy.rpc.health_port import HealthPort
 from ccproxy.rpc.options import CONNECTIONS
+from ccproxy.spans import Telemetry
 from ccproxy.status import Status
 from ccproxy.tls import Tls
 
@@ -42,7 +43,7 @@ __all__ = ["HealthPort", "Rpc"]
 class Rpc:
     """The gRPC server: what it serves and where."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what is served, and how
         self,
         proxy: Proxy,
         status: Status,
@@ -52,10 +53,11 @@ class Rpc:
         reflect: bool,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         connections: ConnectionsConfig = ConnectionsConfig(),  # noqa: B008  # it is frozen
+        telemetry: Telemetry | None = None,
     ) -> None:
-        boundary = Boundary(access, metrics, connections.write_timeout)
+        boundary = Boundary(access, metrics, connections.write_timeout, telemetry)
         by_service = {
-            services.PROXY: services.ProxyService(proxy).handlers(boundary),
+            PROXY: services.ProxyService(proxy).handlers(boundary),
             services.STATUS: services.StatusService(status, access).handlers(boundary),
             health.SERVICE: health.Health(status, access).handlers(boundary),
         }

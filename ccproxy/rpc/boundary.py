@@ -29,9 +29,11 @@ from ccproxy.logs import Refusals
 from ccproxy.metrics import Metrics
 from ccproxy.rpc import details
 from ccproxy.rpc.wire import check_fields
+from ccproxy.spans import RequestSpan, Telemetry
 from ccproxy.tracing import incoming
 
 EDGE: Edge = "grpc"
+PROXY = "ccproxy.v1.Proxy"
 ABORT_SECONDS = 1.0
 DEADLINE_MARGIN_SECONDS = 0.25  # our own timeout should reach the caller before grpc's, which says nothing
 
@@ -50,6 +52,7 @@ class Rpc(Struct, frozen=True):
     context: Context
     who: str = ""  # as `access` names the caller
     headers: Headers = {}  # the caller's, without a key of ours
+    span: RequestSpan | None = None
 
     def call(self, body: bytes = b"") -> Call:
         """The core's view of it."""
@@ -66,7 +69,8 @@ class Rpc(Struct, frozen=True):
             headers=self.headers,
             deadline=wanted,
             caller=self.who,
-            trace=incoming(self.headers),
+            trace=incoming(self.headers) if self.span is None else self.span.trace,
+            span=self.span,
         )
 
     async def announce(self, headers: Mapping[str, str]) -> None:
@@ -85,8 +89,11 @@ Bidirectional = Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]
 class Boundary:
     """Makes grpc's handlers of ours."""
 
-    def __init__(self, access: Access, metrics: Metrics, write_seconds: float) -> None:
+    def __init__(
+        self, access: Access, metrics: Metrics, write_seconds: float, telemetry: Telemetry | None = None
+    ) -> None:
         self._access = access
+        self._telemetry = telemetry
         self._metrics = metrics
         self._write_seconds = write_seconds
         self._refused = Refusals(EDGE)
@@ -130,12 +137,17 @@ class Boundary:
         outcome = grpc.StatusCode.CANCELLED  # what stays where the caller leaves
         headers = _headers(context)
         rpc = Rpc(Caller(peer=_address(context.peer()), local=None, headers=headers), request_id(headers), context)
+        span = None
+        if self._telemetry is not None and service == PROXY:
+            span = self._telemetry.rpc(service, name, rpc.request_id, incoming(headers))
         try:
             who = self._check(method, rpc.caller)
-            yield structs.replace(rpc, who=who, headers=self._access.without_keys(headers))
+            yield structs.replace(rpc, who=who, headers=self._access.without_keys(headers), span=span)
             outcome = grpc.StatusCode.OK
         except ApiError as error:
             outcome = details.code(error)
+            if span is not None:
+                span.failed(error)
             await _abort(error, rpc)
         except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
             raise
@@ -144,6 +156,8 @@ class Boundary:
             await _abort(internal(error, log), rpc)
         finally:
             self._metrics.grpc_handled(service, name, kind, outcome.name)
+            if span is not None:
+                span.end(None if outcome is grpc.StatusCode.CANCELLED else outcome.name)
 
     async def _write(self, context: Context, message: bytes) -> None:
         try:

@@ -26,10 +26,9 @@ from ccproxy.access import Access
 from ccproxy.documents import invalid
 from ccproxy.errors import ApiError, Reason
 from ccproxy.proxy import Proxy
-from ccproxy.rpc.boundary import Boundary, Handler, Rpc, parse
+from ccproxy.rpc.boundary import PROXY, Boundary, Handler, Rpc, parse
 from ccproxy.status import Status
 
-PROXY = "ccproxy.v1.Proxy"
 STATUS = "ccproxy.v1.Status"
 
 Handlers: TypeAlias = "dict[str, Handler]"

@@ -56,6 +56,7 @@ class Upstream:
         await response.prepare(request)
         for type_, event in _events(self.behaviour):
             data = msgspec.json.encode({"type": type_, **event})
+            await asyncio.sleep(0.005)  # so that they come one by one
             await response.write(b"event: %b\ndata: %b\n\n" % (type_.encode(), data))
         if self.behaviour == HANGS:
             await asyncio.sleep(60)

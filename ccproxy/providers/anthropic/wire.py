@@ -6,10 +6,10 @@ Source: https://platform.claude.com/docs/en/api/messages (read 2026-11-22).
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct, UnsetType
+from msgspec import Raw, Struct, UnsetType
 
 from ccproxy.errors import UpstreamProtocolError
-from ccproxy.messages import Usage
+from ccproxy.messages import ABSENT, Usage
 
 T = TypeVar("T")
 
@@ -21,6 +21,13 @@ class Counts(Struct, frozen=True):
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+    output_tokens_details: Raw = ABSENT
+
+
+class _Details(Struct, frozen=True):
+    """Which of the output tokens went where."""
+
+    thinking_tokens: int
 
 
 class Whole(Struct, frozen=True):
@@ -72,7 +79,18 @@ def newer_usage(counts: Counts, known: Usage) -> Usage:
         output_tokens=_newer(counts.output_tokens, known.output_tokens),
         cache_creation_input_tokens=_newer(counts.cache_creation_input_tokens, known.cache_creation_input_tokens),
         cache_read_input_tokens=_newer(counts.cache_read_input_tokens, known.cache_read_input_tokens),
+        output_tokens_details=_details(counts.output_tokens_details) or known.output_tokens_details,
     )
+
+
+def _details(raw: Raw) -> dict[str, int] | None:
+    """None where they are not there, or are not what we know: that must not break an answer that is passed on."""
+    if not bytes(raw):
+        return None
+    try:
+        return {"thinking_tokens": msgspec.json.decode(raw, type=_Details).thinking_tokens}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _newer(count: int | None, known: int | UnsetType) -> int | UnsetType:
