@@ -7,6 +7,7 @@ Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-v
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -75,7 +76,8 @@ class Pipeline:
             others.start()
             shut(self._spans.shutdown)
             others.join()
-            loop.call_soon_threadsafe(done.set)
+            with contextlib.suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(done.set)
 
         threading.Thread(target=shut_both, name="telemetry-close", daemon=True).start()
         try:
@@ -83,6 +85,8 @@ class Pipeline:
                 await done.wait()
         except TimeoutError:
             log.warning("the collector takes nothing: what was left of spans and metrics is lost")
+            for exporter in self._exporters:
+                threading.Thread(target=shut, args=(exporter.shutdown,), daemon=True).start()
 
 
 def _resource() -> Resource:

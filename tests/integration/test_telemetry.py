@@ -433,8 +433,8 @@ async def test_a_collector_that_is_gone_costs_no_request_and_no_end(monkeypatch:
 async def test_a_collector_that_never_answers_costs_no_request_and_no_end(monkeypatch: pytest.MonkeyPatch):
     """The worst of them takes the connection, and nothing else."""
 
-    async def swallow(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             while await reader.read(65536):
                 pass
 
