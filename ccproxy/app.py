@@ -4,16 +4,14 @@ import asyncio
 import gc
 import logging
 import os
-import platform
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
-import grpc
 from msgspec import structs
 
-from ccproxy import descriptors, logs, tls
+from ccproxy import descriptors, gauges, logs, tls
 from ccproxy.access import Access
 from ccproxy.announcement import Ports, announce
 from ccproxy.backend import Backend
@@ -71,52 +69,14 @@ class Service:
         in_cluster = "KUBERNETES_SERVICE_HOST" in environ
         default_delay = LAME_DUCK_SECONDS if in_cluster else 0.0
         self._lame_duck = default_delay if config.drain_delay is None else config.drain_delay
-        self._describe()
-
-    def _describe(self) -> None:
-        build = self.status.build
-        self.metrics.info(
-            version=build.version, commit=build.commit, python=platform.python_version(), grpc=grpc.__version__
-        )
-        self.metrics.gauge(
-            "ccproxy_draining", "1 while the process is ending.", lambda: {(): float(not self.serving.accepting)}
-        )
-        self.metrics.gauge(
-            "ccproxy_health_status",
-            "1 where the service serves, by its name in grpc.health.v1.",
-            lambda: {
-                (name or "overall",): float(state)
-                for name, state in self.status.services().items()
-                if state is not None
-            },
-            labels=("service",),
-        )
-        self.metrics.gauge(
-            "ccproxy_upstream_circuit_state",
-            "0 closed, 1 half-open, 2 open.",
-            self.health.circuit_states,
-            labels=("provider",),
-        )
-        self.metrics.gauge(
-            "ccproxy_shedding",
-            "1 while new calls are refused because there is too much to do, by what there is too little of.",
-            lambda: {(name,): float(self.health.shedding == name) for name in ("event_loop", "memory")},
-            labels=("reason",),
-        )
-        self.metrics.gauge(
-            "ccproxy_body_bytes_in_flight",
-            "The size of the requests under way.",
-            lambda: {(): float(self.limiter.body_bytes)},
-        )
-        self.metrics.gauge(
-            "ccproxy_config_last_success_timestamp_seconds",
-            "When the configuration in use was loaded.",
-            lambda: {(): self._loaded_at},
-        )
-        self.metrics.gauge(
-            "ccproxy_tls_certificate_expiry_timestamp_seconds",
-            "When the certificate of both ports ends to be valid.",
-            lambda: {} if self.tls is None else {(): self.tls.certificate.not_after.timestamp()},
+        gauges.add(
+            self.metrics,
+            self.status,
+            self.serving,
+            self.health,
+            self.limiter,
+            loaded_at=lambda: self._loaded_at,
+            certificate=lambda: None if self.tls is None else self.tls.certificate,
         )
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -126,10 +86,7 @@ class Service:
             OSError: An address is taken or cannot be bound, or TLS cannot be. The message says which.
         """
         config = self.config
-        if config.metrics_port:
-            metrics_port = MetricsPort(self._access, self.metrics, config.connections)
-            self.metrics_port = await metrics_port.start(config.host, config.metrics_port)
-            stack.push_async_callback(metrics_port.stop)  # last of all: the end is to be seen
+        await self._open_metrics(stack)
         self.tls = tls.from_config(config.tls)
         telemetry = await stack.enter_async_context(exporting(lambda: self.config))
         if config.demo:
@@ -182,6 +139,12 @@ class Service:
             stack.push_async_callback(health_port.stop)  # at the very end: a drain is not death
         self.serving.move(Phase.SERVING, "serving")
         self.proxy.learn_models()
+
+    async def _open_metrics(self, stack: AsyncExitStack) -> None:
+        if self.config.metrics_port:
+            port = MetricsPort(self._access, self.metrics, self.config.connections)
+            self.metrics_port = await port.start(self.config.host, self.config.metrics_port)
+            stack.push_async_callback(port.stop)  # last of all: the end is to be seen
 
     async def reload(self, config: Config) -> None:
         """Serves calls that come now as `config` says. Running ones end as they began.

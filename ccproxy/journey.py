@@ -77,9 +77,9 @@ class Journey:
 
     async def whole(self, stack: AsyncExitStack, attempt: Attempt) -> tuple[Answer, dict[str, str]]:
         """One attempt at a whole answer, and the headers that go with it."""
-        started = self._clock()
         try:
             exchange, response = await self._send(stack, attempt, self._patience, stream=False)
+            started = self._clock()
             body = await self._patience.wait(response.body)
         except ApiError as error:
             self._blame(error, attempt)
@@ -111,7 +111,9 @@ class Journey:
         )
         if span := self._spans.get(attempt.number):
             stream.watch = span.follow(stream)
+        started = self._clock()
         await stream.open()
+        self._measurement.upstream_seconds += self._clock() - started
         if stream.has_content:
             attempt.permit.content(self._clock())
         return stream
@@ -239,7 +241,9 @@ class Journey:
                 raise ApiError(Reason.TIMEOUT, message).by(provider.name) from error
             finally:
                 retry = attempt.number > 1
-                self._metrics.upstream(provider.name, outcome, self._clock() - started, retry=retry)
+                seconds = self._clock() - started
+                self._measurement.upstream_seconds += seconds
+                self._metrics.upstream(provider.name, outcome, seconds, retry=retry)
             if response.status == HTTPStatus.OK:
                 return exchange, response
             body = redact_each(await patience.wait(response.body), exchange.request.secrets)

@@ -23,7 +23,7 @@ from ccproxy.limits import Admission, Limiter
 from ccproxy.logs import LoggedRequest, RequestLog
 from ccproxy.message_stream import MessageStream, broken
 from ccproxy.messages import Usage
-from ccproxy.metrics import Measurement, Metrics
+from ccproxy.metrics import Measurement, Metrics, Spent
 from ccproxy.patience import Patience
 from ccproxy.provider import redact_each
 from ccproxy.serving import Serving
@@ -92,7 +92,7 @@ class Proxy:
                 answer, headers = await journey.first(stack, journey.whole)
                 admission.charge(answer.usage)
                 headers |= admission.headers()
-                measurement.succeed(**_counts(answer.usage))
+                measurement.succeed(_spent(answer.usage))
                 logged.succeed(headers, answer.usage)
                 return Reply(answer.body, headers)
 
@@ -123,13 +123,13 @@ class Proxy:
                     measurement.fail(error.reason, side=side)
                     raise
                 except (asyncio.CancelledError, ConnectionError, GeneratorExit):
-                    measurement.abort("client", **_counts(stream.usage))
+                    measurement.abort("client", _spent(stream.usage))
                     raise
                 finally:
                     admission.charge(stream.usage)
                     logged.answered(stream.headers, stream.usage)
                 journey.completed()
-                measurement.succeed(**_counts(stream.usage))
+                measurement.succeed(_spent(stream.usage))
                 logged.succeed(stream.headers, stream.usage)
 
     async def count_tokens(self, call: Call) -> Reply:
@@ -253,13 +253,15 @@ def shutting_down(reason: str) -> ApiError:
     return ApiError(Reason.SHUTTING_DOWN, f"CCProxy is {reason}", retry_after=1)
 
 
-def _counts(usage: Usage) -> dict[str, int]:
-    return {
-        "input_tokens": usage.input_tokens or 0,
-        "output_tokens": usage.output_tokens or 0,
-        "cache_read": usage.cache_read_input_tokens or 0,
-        "cache_write": usage.cache_creation_input_tokens or 0,
-    }
+def _spent(usage: Usage) -> Spent:
+    details = usage.output_tokens_details or {}
+    return Spent(
+        usage.input_tokens or 0,
+        usage.output_tokens or 0,
+        usage.cache_read_input_tokens or 0,
+        usage.cache_creation_input_tokens or 0,
+        details.get("thinking_tokens", 0),
+    )
 
 
 def _count_reply(count: int, headers: Mapping[str, str]) -> Reply:

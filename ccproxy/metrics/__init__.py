@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from ccproxy.metrics.calls import CALL_BOUNDS, Calls, Measurement, Totals
+from ccproxy.metrics.calls import CALL_BOUNDS, Calls, Measurement, Spent, Totals
 from ccproxy.metrics.latency import Latency, LogBuckets
 from ccproxy.metrics.series import OTHER, Catalogue, Counters, Gauges, Histograms, Names, Sums
 
-__all__ = ["Latency", "LogBuckets", "Measurement", "Metrics", "Totals"]
+__all__ = ["Latency", "LogBuckets", "Measurement", "Metrics", "Spent", "Totals"]
 
-MAX_DROPPED = 200  # Distinct names of what translators drop; some are fields a client made up
+MAX_DROPPED = 200  # Pairs of provider and name of what translators drop; some are fields a client made up
 MAX_METHODS = 200  # Distinct gRPC methods; the client chooses the path
 LAG_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -56,7 +56,7 @@ class Metrics:
         )
         self._upstream_durations = Histograms(
             "ccproxy_upstream_request_duration_seconds",
-            "Whole duration of requests to providers.",
+            "How long providers took to begin their answers: to the headers.",
             ("provider",),
             CALL_BOUNDS,
         )
@@ -140,12 +140,12 @@ class Metrics:
         self._rejected.child(interface, reason).value += 1
 
     def upstream(self, provider: str, status_class: str, seconds: float, *, retry: bool = False) -> None:
-        """A request to a provider ended.
+        """A request to a provider was answered, or failed.
 
         Args:
             provider: Its configured name.
             status_class: `2xx` .. `5xx`, or a short word such as `timeout` where there was no answer.
-            seconds: From its start to the end of the answer.
+            seconds: From its start to the headers of the answer, or to the failure.
             retry: Whether it followed a failed one of the same call.
         """
         attempt = "retry" if retry else "first"
@@ -153,8 +153,12 @@ class Metrics:
         self._upstream_durations.child(provider).observe(seconds)
 
     def dropped(self, provider: str, name: str) -> None:
-        """A translator had no place for something. Beyond 200 names it counts as `other`."""
-        self._dropped.child(provider, self._dropped_names.label(name)).value += 1
+        """A translator had no place for something. Beyond MAX_DROPPED it counts as `other`."""
+        known = self._dropped.children.get((provider, name))
+        if known is None:
+            has_room = len(self._dropped.children) < MAX_DROPPED
+            known = self._dropped.child(provider, self._dropped_names.label(name) if has_room else OTHER)
+        known.value += 1
 
     def grpc_started(self, service: str, method: str, type_: str) -> None:
         """An RPC arrived.

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from ccproxy.metrics.latency import Latency, Window
-from ccproxy.metrics.series import NONE, Catalogue, Count, Counters, Gauges, Histogram, Histograms, Names
+from ccproxy.metrics.series import NONE, OTHER, Catalogue, Count, Counters, Gauges, Histogram, Histograms, Names
 
-MAX_MODELS = 500  # Distinct model labels; the clients choose the names
+MAX_MODELS = 200  # Pairs of provider and model with series of their own; the clients choose the names
 # Tokens of one call. What a provider reports beyond it is a slip, and one such number would spoil the
 # counter for the life of the process (or its scrape: a float has an end).
 MAX_TOKENS = 10**9
@@ -65,6 +65,20 @@ class _Usage(Struct, frozen=True):
     output: Count
     cache_read: Count
     cache_write: Count
+    reasoning: Count
+
+
+class Spent(Struct, frozen=True):
+    """The tokens of a call. Cached ones are not part of `input`; `reasoning` is part of `output`."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+NOTHING = Spent()
 
 
 class Measurement:
@@ -77,8 +91,8 @@ class Measurement:
         provider: Name of the configured provider, `none` until known.
         route: Template of the HTTP route, or gRPC method; never a raw path. `none` until known.
         model: The model that answers, `none` until known.
-        upstream_seconds: Time spent waiting for the provider so far, to be added to. Where it stays 0.0
-            the call has no overhead to speak of, and none is recorded.
+        upstream_seconds: Time spent waiting for the provider so far, to be added to; of a stream until its
+            first content. Where it stays 0.0 the call has no overhead to speak of, and none is recorded.
     """
 
     __slots__ = (
@@ -113,38 +127,24 @@ class Measurement:
         if self._first_at is None:
             self._first_at = self._calls.clock()
 
-    def succeed(
-        self, *, input_tokens: int = 0, output_tokens: int = 0, cache_read: int = 0, cache_write: int = 0
-    ) -> None:
-        """The call was answered. Tokens are of this call, cached ones not part of `input_tokens`."""
+    def succeed(self, spent: Spent = NOTHING) -> None:
+        """The call was answered, and cost so much."""
         if not self._close():
             return
-        self._observe(output_tokens).success.value += 1
+        self._observe(spent.output).success.value += 1
         usage = self._calls.usage(self.provider or NONE, self.model)
-        _add(usage.input, input_tokens)
-        _add(usage.output, output_tokens)
-        _add(usage.cache_read, cache_read)
-        _add(usage.cache_write, cache_write)
+        _add(usage.input, spent.input)
+        _add(usage.output, spent.output)
+        _add(usage.cache_read, spent.cache_read)
+        _add(usage.cache_write, spent.cache_write)
+        _add(usage.reasoning, spent.reasoning)
 
-    def abort(
-        self,
-        side: str = "client",
-        *,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        cache_read: int = 0,
-        cache_write: int = 0,
-    ) -> None:
+    def abort(self, side: str = "client", spent: Spent = NOTHING) -> None:
         """The client left after the first byte: a success, as far as we could tell, and a stream abort."""
         if not self._open:
             return
         self._calls.aborts.child(self._edge.interface, side).value += 1
-        self.succeed(
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cache_read=cache_read,
-            cache_write=cache_write,
-        )
+        self.succeed(spent)
 
     def fail(self, error_type: str, *, side: str | None = None) -> None:
         """The call ended in an error.
@@ -189,8 +189,10 @@ class Measurement:
             if self._stream and 1 < output_tokens <= MAX_TOKENS:
                 kind.output_token.observe((now - self._first_at) / (output_tokens - 1))
         if self.upstream_seconds:
+            # What a stream costs after its first content is hidden behind its provider's pace, and its reader's.
+            counted = self._first_at - self._started if self._stream and self._first_at is not None else seconds
             # Attempts that overlap can add up to more than the call took.
-            kind.overhead.observe(max(seconds - self.upstream_seconds, 0.0))
+            kind.overhead.observe(max(counted - self.upstream_seconds, 0.0))
         return kind
 
 
@@ -235,13 +237,13 @@ class Calls:
         )
         self._overheads = Histograms(
             "ccproxy_overhead_seconds",
-            "Duration of a call without the time its provider took.",
+            "Duration of a call without the time its provider took; of a stream to its first content.",
             ("interface", "stream"),
             OVERHEAD_BOUNDS,
         )
         self._tokens = Counters(
             "ccproxy_tokens_total",
-            "Tokens as the providers report them; input without cached ones.",
+            "Tokens as the providers report them; input without cached ones, output with reasoning.",
             ("provider", "model", "type"),
         )
         self.aborts = Counters(
@@ -306,14 +308,17 @@ class Calls:
 
     def usage(self, provider: str, model: str) -> _Usage:
         """The token counters of a provider and a model."""
-        model = self._models.label(model)
         usage = self._usages.get((provider, model))
+        if usage is None:
+            model = self._models.label(model) if len(self._usages) < MAX_MODELS else OTHER
+            usage = self._usages.get((provider, model))
         if usage is None:
             usage = self._usages[provider, model] = _Usage(
                 input=self._tokens.child(provider, model, "input"),
                 output=self._tokens.child(provider, model, "output"),
                 cache_read=self._tokens.child(provider, model, "cache_read"),
                 cache_write=self._tokens.child(provider, model, "cache_write"),
+                reasoning=self._tokens.child(provider, model, "reasoning"),
             )
         return usage
 

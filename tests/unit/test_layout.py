@@ -17,6 +17,7 @@ TESTED_ELSEWHERE = {
     "app": "test_lifecycle.py",  # a composition root is tested whole, as a process
     "cli": "test_lifecycle.py",
     "drain": "test_lifecycle.py",  # what matters is what callers see of it
+    "gauges": "test_metrics_under_load.py",  # what is scraped of a whole service
     "gateway": "test_gateway.py",  # an edge is tested on the wire
     "rpc": "test_rpc.py",
     "spans": "test_telemetry.py",  # what is to be implemented, and no code

@@ -13,7 +13,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 
 from ccproxy.errors import Reason
-from ccproxy.metrics import Latency, LogBuckets, Measurement, Metrics, Totals
+from ccproxy.metrics import Latency, LogBuckets, Measurement, Metrics, Spent, Totals
+from ccproxy.metrics.calls import MAX_MODELS
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -88,7 +89,7 @@ def busy(metrics: Metrics, clock: Clock) -> None:
     call.first_event()
     call.upstream_seconds += 0.25
     clock.now += 0.9
-    call.succeed(input_tokens=7, output_tokens=10, cache_read=2, cache_write=1)
+    call.succeed(Spent(input=7, output=10, cache_read=2, cache_write=1))
     begin(metrics, "grpc").fail("timeout", side="upstream")
     begin(metrics, stream=False).abort()
     metrics.auth_failure("http", "missing")
@@ -161,7 +162,7 @@ def test_a_client_that_leaves_before_the_first_byte_is_not_counted(metrics: Metr
 
 def test_a_client_that_leaves_after_the_first_byte_is_a_success(metrics: Metrics):
     """We did our part; the tokens are billed all the same."""
-    begin(metrics).abort(input_tokens=5)
+    begin(metrics).abort(spent=Spent(input=5))
 
     assert metrics.totals() == Totals(total=1, success=1, failed=0)
     assert samples(metrics, "ccproxy_stream_aborts_total") == {("http", "client"): 1}
@@ -194,7 +195,7 @@ def test_a_rejected_request_is_no_call(metrics: Metrics):
 
 def succeed(call: Measurement) -> None:
     """An answer."""
-    call.succeed(input_tokens=1)
+    call.succeed(Spent(input=1))
 
 
 def fail(call: Measurement) -> None:
@@ -273,7 +274,7 @@ def test_what_never_became_known_is_none(metrics: Metrics):
     """An empty label is a missing label to Prometheus."""
     call = metrics.begin("http", stream=False)
     call.route = call.provider = call.model = ""
-    call.succeed(input_tokens=1)
+    call.succeed(Spent(input=1))
     metrics.begin("http", stream=False).fail("invalid_request")
 
     assert samples(metrics, "ccproxy_requests_total") == {
@@ -318,7 +319,7 @@ def test_time_per_output_token_is_of_the_tokens_after_the_first(metrics: Metrics
     clock.now += 2.0
     call.first_event()
     clock.now += 10.0
-    call.succeed(output_tokens=101)
+    call.succeed(Spent(output=101))
 
     assert samples(metrics, "ccproxy_time_per_output_token_seconds_sum") == {("openai",): 0.1}
 
@@ -328,7 +329,7 @@ def test_there_is_no_pace_without_a_stream_of_tokens(metrics: Metrics, *, stream
     """A division by zero tokens, or a whole answer that arrives at once, would be a made-up number."""
     call = begin(metrics, stream=stream)
     call.first_event()
-    call.succeed(output_tokens=tokens)
+    call.succeed(Spent(output=tokens))
 
     assert samples(metrics, "ccproxy_time_per_output_token_seconds_count") == {("openai",): 0}
 
@@ -339,6 +340,18 @@ def test_overhead_is_what_the_provider_did_not_take(metrics: Metrics, clock: Clo
     call.upstream_seconds += 0.5
     call.upstream_seconds += 0.25
     clock.now += 1.0
+    call.succeed()
+
+    assert samples(metrics, "ccproxy_overhead_seconds_sum") == {("http", "true"): 0.25}
+
+
+def test_overhead_of_a_stream_ends_with_its_first_content(metrics: Metrics, clock: Clock):
+    """After it the provider's pace counts, and the reader's."""
+    call = begin(metrics)
+    call.upstream_seconds += 0.5
+    clock.now += 0.75
+    call.first_event()
+    clock.now += 60.0
     call.succeed()
 
     assert samples(metrics, "ccproxy_overhead_seconds_sum") == {("http", "true"): 0.25}
@@ -361,39 +374,53 @@ def test_a_call_that_reached_no_provider_has_no_overhead(metrics: Metrics):
 
 
 def test_tokens_are_counted_by_type(metrics: Metrics):
-    """They have four prices."""
-    begin(metrics).succeed(input_tokens=1, output_tokens=2, cache_read=3, cache_write=4)
+    """They have four prices; reasoning is part of what is put out, and often most of it."""
+    begin(metrics).succeed(Spent(input=1, output=9, cache_read=3, cache_write=4, reasoning=5))
 
     assert samples(metrics, "ccproxy_tokens_total") == {
         ("gpt-5", "openai", "input"): 1,
-        ("gpt-5", "openai", "output"): 2,
+        ("gpt-5", "openai", "output"): 9,
         ("gpt-5", "openai", "cache_read"): 3,
         ("gpt-5", "openai", "cache_write"): 4,
+        ("gpt-5", "openai", "reasoning"): 5,
     }
 
 
 @pytest.mark.parametrize("tokens", [-5, 10**9 + 1, 10**400])
 def test_a_number_of_tokens_no_call_can_use_is_not_counted(metrics: Metrics, tokens: int):
     """A counter that falls is a restart to Prometheus; one beyond a float would end every later scrape."""
-    begin(metrics).succeed(input_tokens=tokens)
+    begin(metrics).succeed(Spent(input=tokens))
 
     assert samples(metrics, "ccproxy_tokens_total")["gpt-5", "openai", "input"] == 0
 
 
 def test_models_beyond_the_limit_are_one_series(metrics: Metrics):
     """Clients choose the names: without a limit they choose how much memory we use."""
-    for number in range(502):
+    for number in range(MAX_MODELS + 2):
         call = begin(metrics)
         call.model = f"m{number}"
-        call.succeed(input_tokens=1)
-    begin(metrics).succeed(input_tokens=1)
+        call.succeed(Spent(input=1))
+    begin(metrics).succeed(Spent(input=1))
     call = begin(metrics)
     call.model = "m0"
-    call.succeed(input_tokens=1)
+    call.succeed(Spent(input=1))
 
     scraped = samples(metrics, "ccproxy_tokens_total")
-    assert len(scraped) == 501 * 4
+    assert len(scraped) == (MAX_MODELS + 1) * 5
     assert (scraped["other", "openai", "input"], scraped["m0", "openai", "input"]) == (3, 2)
+
+
+def test_one_model_at_many_providers_has_a_limit_too(metrics: Metrics):
+    """The same names at each provider would be series of their own again."""
+    for provider in ("a", "b", "c"):
+        for number in range(MAX_MODELS):
+            call = begin(metrics)
+            call.provider, call.model = provider, f"m{number}"
+            call.succeed(Spent(input=1))
+
+    scraped = samples(metrics, "ccproxy_tokens_total")
+    assert len(scraped) == (MAX_MODELS + 2) * 5
+    assert scraped["other", "b", "input"] == scraped["other", "c", "input"] == MAX_MODELS
 
 
 # Everything else that is counted
@@ -420,12 +447,15 @@ def test_what_translators_drop_is_counted_by_name(metrics: Metrics):
 
 
 def test_dropped_names_beyond_the_limit_are_one_series(metrics: Metrics):
-    """Some of these names are fields a client made up."""
-    for number in range(203):
-        metrics.dropped("gemini", f"field{number}")
+    """Some of these names are fields a client made up, and each provider drops them."""
+    for provider in ("gemini", "openai"):
+        for number in range(203):
+            metrics.dropped(provider, f"field{number}")
+    metrics.dropped("gemini", "field0")
 
     scraped = samples(metrics, "ccproxy_dropped_total")
-    assert (len(scraped), scraped["other", "gemini"]) == (201, 3)
+    assert (len(scraped), scraped["other", "gemini"], scraped["other", "openai"]) == (202, 3, 203)
+    assert scraped["field0", "gemini"] == 2
 
 
 @pytest.mark.parametrize("name", ["x" * 201, "\ud800", "a\x00b", "a\rb"])
