@@ -280,6 +280,60 @@ def test_prometheus_shows_the_key_that_opens_metrics_alone():
     assert endpoint["authorization"] == {"credentials": {"name": "ccproxy", "key": "monitor-key"}}
 
 
+@pytest.mark.parametrize(("kind", "named"), [("ServiceMonitor", "targetPort"), ("PodMonitor", "port")])
+def test_a_port_for_metrics_is_scraped_without_key_and_certificate(kind: str, named: str):
+    """That is what it is for; `targetPort` is the pod's, of which no Service tells."""
+    values = [f"{kind[0].lower()}{kind[1:]}.enabled=true", "ports.metrics=9464", "tls.enabled=true"]
+    rendered = objects(render(*values, "tls.secretName=cert", "tls.clientCaSecretName=ca"))
+    spec = one(rendered, kind)["spec"]
+    [endpoint] = spec.get("endpoints") or spec["podMetricsEndpoints"]
+
+    assert endpoint == {named: "metrics", "path": "/metrics", "interval": "30s", "scrapeTimeout": "10s"}
+    assert {"name": "metrics", "containerPort": 9464} in container(rendered)["ports"]
+    assert {"name": "CCPROXY_METRICS_PORT", "value": "9464"} in container(rendered)["env"]
+
+
+def test_no_service_publishes_the_port_for_metrics():
+    """It asks for no key: a load balancer would show it to everybody."""
+    rendered = objects(render("ports.metrics=9464", "service.type=LoadBalancer", "ingress.enabled=false"))
+    services = [each for each in rendered if each["kind"] == "Service"]
+
+    assert len(services) == 2
+    assert "metrics" not in {port["name"] for each in services for port in each["spec"]["ports"]}
+
+
+def test_the_port_for_metrics_is_open_to_the_cluster_or_to_those_who_are_named():
+    """Without it in the policy nobody could scrape, and with `ingressFrom` every caller could."""
+    policies = [
+        one(objects(render("ports.metrics=9464", *more)), "NetworkPolicy")["spec"]["ingress"]
+        for more in ([], ["networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus"])
+    ]
+
+    assert [each[1]["ports"] for each in policies] == [[{"port": "metrics"}]] * 2
+    assert policies[0][1]["from"] == [{"namespaceSelector": {}}]
+    assert policies[1][1]["from"] == [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]
+    assert len(one(objects(render()), "NetworkPolicy")["spec"]["ingress"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://otel-collector.monitoring:4318", 4318),
+        ("http://[fd00::1]:4317/", 4317),
+        ("https://otlp.example.com/in", 443),
+        ("http://collector", 80),
+    ],
+)
+def test_a_collector_can_be_reached(endpoint: str, port: int):
+    """The NetworkPolicy would swallow every span, and nobody would notice."""
+    rendered = objects(render("otel.enabled=true", f"otel.endpoint={endpoint}"))
+    told = {each["name"]: each.get("value") for each in container(rendered)["env"]}
+
+    assert {"ports": [{"port": port}]} in one(rendered, "NetworkPolicy")["spec"]["egress"]
+    assert (told["CCPROXY_TELEMETRY_EXPORT"], told["OTEL_EXPORTER_OTLP_ENDPOINT"]) == ("true", endpoint)
+    assert told["OTEL_RESOURCE_ATTRIBUTES"].startswith("k8s.namespace.name=gateways,k8s.pod.name=$(POD_NAME)")
+
+
 def test_pods_reach_providers_and_no_metadata_service():
     """A request that could be led to 169.254.169.254 would get the node's credentials."""
     names, providers = one(objects(render()), "NetworkPolicy")["spec"]["egress"]

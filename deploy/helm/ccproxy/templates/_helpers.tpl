@@ -124,17 +124,20 @@ httpGet:
 {{ omit .probe "enabled" "service" "path" | toYaml }}
 {{- end }}
 
-{{- /* What Prometheus is told about /metrics. Takes root, monitor. */}}
+{{- /* What Prometheus is told about /metrics. Takes root, monitor, and the key that names a port of the pod. */}}
 {{- define "ccproxy.endpoint" -}}
-port: http
+{{- $own := .root.Values.ports.metrics -}}
+{{ ternary .podPort "port" (gt (int $own) 0) }}: {{ ternary "metrics" "http" (gt (int $own) 0) }}
 path: /metrics
 interval: {{ .monitor.interval }}
 scrapeTimeout: {{ .monitor.scrapeTimeout }}
+{{- if not $own }}
 authorization:
   credentials:
     name: {{ include "ccproxy.monitorSecret" .root }}
     key: {{ .root.Values.secrets.monitor.key }}
-{{- if .root.Values.tls.enabled }}
+{{- end }}
+{{- if and .root.Values.tls.enabled (not $own) }}
 scheme: https
 tlsConfig:
   # Prometheus asks addresses, which are not in the certificate; the key alone opens nothing but numbers.
@@ -153,4 +156,10 @@ tlsConfig:
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{- /* The port of the collector, by the address of it. */}}
+{{- define "ccproxy.collectorPort" -}}
+{{- $url := urlParse .Values.otel.endpoint }}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) }}
 {{- end }}

@@ -25,6 +25,28 @@
   value: {{ $values.shutdown.lameDuckSeconds | int | printf "%ds" }}
 - name: CCPROXY_SHUTDOWN_TIMEOUT
   value: {{ $values.shutdown.drainSeconds | int | printf "%ds" }}
+{{- if $values.ports.metrics }}
+- name: CCPROXY_METRICS_PORT
+  value: {{ $values.ports.metrics | quote }}
+{{- end }}
+{{- if $values.otel.propagateUpstream }}
+- name: CCPROXY_TELEMETRY_PROPAGATE
+  value: "true"
+{{- end }}
+{{- if $values.otel.enabled }}
+- name: CCPROXY_TELEMETRY_EXPORT
+  value: "true"
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ $values.otel.endpoint | quote }}
+- name: OTEL_EXPORTER_OTLP_PROTOCOL
+  value: {{ $values.otel.protocol }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: k8s.namespace.name={{ .Release.Namespace }},k8s.pod.name=$(POD_NAME),service.instance.id=$(POD_NAME)
+{{- end }}
 {{- if $values.demo }}
 - name: CCPROXY_DEMO
   value: "true"

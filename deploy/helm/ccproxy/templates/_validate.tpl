@@ -40,11 +40,14 @@ What the schema cannot see: values that contradict each other. All of it is told
 {{- if and $values.tls.enabled $values.tls.clientCaSecretName (eq $values.probes.mode "http") }}
 {{- $problems = append $problems "probes.mode: the kubelet has no certificate to show; use grpc" }}
 {{- end }}
-{{- if and $values.tls.clientCaSecretName (not $values.tls.monitorSecretName) (or $values.serviceMonitor.enabled $values.podMonitor.enabled) }}
-{{- $problems = append $problems "tls.monitorSecretName: Prometheus needs a certificate to show" }}
+{{- if and $values.tls.clientCaSecretName (not $values.tls.monitorSecretName) (not $values.ports.metrics) (or $values.serviceMonitor.enabled $values.podMonitor.enabled) }}
+{{- $problems = append $problems "tls.monitorSecretName: Prometheus needs a certificate to show, or set ports.metrics" }}
 {{- end }}
-{{- if ne (len (uniq (list (int $values.ports.http) (int $values.ports.grpc) (int $values.ports.health)))) 3 }}
+{{- if ne (len (uniq (list (int $values.ports.http) (int $values.ports.grpc) (int $values.ports.health) (int $values.ports.metrics)))) 4 }}
 {{- $problems = append $problems "ports: each needs a number of its own" }}
+{{- end }}
+{{- if and $values.otel.enabled (not $values.otel.endpoint) }}
+{{- $problems = append $problems "otel.endpoint: set the collector's address" }}
 {{- end }}
 {{- range $name := list "httpRoute" "grpcRoute" }}
 {{- $route := index $values $name }}
@@ -85,6 +88,7 @@ What the schema cannot see: values that contradict each other. All of it is told
   "port" "ports.http"
   "grpc_port" "ports.grpc"
   "health_port" "ports.health"
+  "metrics_port" "ports.metrics"
   "grpc_reflection" "app.grpcReflection"
   "apikey" "secrets.proxy"
   "apikey_file" "secrets.proxy"
@@ -95,6 +99,7 @@ What the schema cannot see: values that contradict each other. All of it is told
   "drain_delay" "shutdown.lameDuckSeconds"
   "demo" "demo"
   "tls" "tls"
+  "telemetry" "otel"
 }}
 {{- range $key, $place := $places }}
 {{- if hasKey $.Values.config $key }}
