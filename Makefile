@@ -76,7 +76,7 @@ build: .venv/developed ## Wheel and source distribution into dist/
 	$(BIN)/python -m build --no-isolation
 
 lock: .venv/developed ## Write requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra otel --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
 
 tools: ## The outside tools that some tests use (needs node, npm and go), into .tools/
