@@ -4,18 +4,21 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 from e2e.conftest import KEY
 from e2e.pagerduty import receiving
-from e2e.service import free_ports, running
+from e2e.service import POLL_SECONDS, free_ports, running
 from e2e.tools import PROJECT, require, run
 
 EXAMPLES = PROJECT / "examples" / "monitoring"
 RULES = PROJECT / "deploy" / "helm" / "ccproxy" / "files" / "rules.yaml"
 ROUTING_KEY = "R0UT1NGK3Y"
+
+READY_SECONDS = 30.0
 
 
 def test_prometheus_takes_its_configuration(tmp_path: Path):
@@ -45,21 +48,21 @@ def test_prometheus_scrapes_with_the_monitor_key(tmp_path: Path, eventually: Cal
         text = text.replace("/etc/prometheus/ccproxy-monitor-key", str(tmp_path / "key"))
         (tmp_path / "prometheus.yml").write_text(text)
         options = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
-        with started([prometheus, *options, f"--web.listen-address=127.0.0.1:{port}"], tmp_path):
+        with started([prometheus, *options, f"--web.listen-address=127.0.0.1:{port}"], tmp_path, port):
             eventually(lambda: value(port, 'up{job="ccproxy", namespace="production"}') == "1")
             eventually(lambda: value(port, 'ccproxy_health_status{service="readiness"}') == "1")
 
 
-def test_an_alert_reaches_pagerduty(tmp_path: Path, eventually: Callable[[Callable[[], bool]], None]):
+def test_an_alert_reaches_pagerduty(tmp_path: Path):
     """The real Alertmanager sends what is firing, and afterwards that it is over."""
     alert = {
         "labels": {"alertname": "CCProxyDown", "severity": "critical"},
         "annotations": {"summary": "CCProxy is not there", "description": "It does not run."},
     }
     with receiving() as pagerduty, alertmanager(tmp_path, pagerduty.url) as port:
-        eventually(lambda: told_alertmanager(port, alert))
+        tell(port, alert)
         firing = pagerduty.event()
-        told_alertmanager(port, {**alert, "endsAt": "2026-01-01T00:00:00Z"})
+        tell(port, {**alert, "endsAt": "2026-01-01T00:00:00Z"})
         over = pagerduty.event()
 
     assert (firing["event_action"], over["event_action"]) == ("trigger", "resolve")
@@ -81,38 +84,46 @@ def alertmanager(folder: Path, pagerduty: str) -> Iterator[int]:
     (port,) = free_ports(1)
     options = [f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/data"]
     addresses = [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
-    with started([program, *options, *addresses], folder):
+    with started([program, *options, *addresses], folder, port):
         yield port
 
 
 @contextmanager
-def started(command: Sequence[str], folder: Path) -> Iterator[None]:
-    """A process that ends with its test."""
+def started(command: Sequence[str], folder: Path, port: int) -> Iterator[None]:
+    """A process that is ready, and ends with its test."""
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
         try:
+            until_ready(port)
             yield
         finally:
             process.terminate()
             process.wait(20)
 
 
+def until_ready(port: int) -> None:
+    """Waits until a Prometheus or an Alertmanager says that it is."""
+    pause = Event()
+    for _ in range(int(READY_SECONDS / POLL_SECONDS)):
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/-/ready", trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        pause.wait(POLL_SECONDS)
+    pytest.fail(f"not ready within {READY_SECONDS:g} s")
+
+
 def value(port: int, query: str) -> str:
     """What a Prometheus answers to a query; empty where it has no answer."""
-    try:
-        answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": query}, trust_env=False)
-    except httpx.TransportError:
-        return ""
-    found = answer.json().get("data", {}).get("result", []) if answer.is_success else []
+    answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": query}, trust_env=False)
+    found = answer.raise_for_status().json()["data"]["result"]
     return found[0]["value"][1] if found else ""
 
 
-def told_alertmanager(port: int, alert: dict[str, Any]) -> bool:
-    """Whether an Alertmanager has taken an alert."""
-    try:
-        return httpx.post(f"http://127.0.0.1:{port}/api/v2/alerts", json=[alert], trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+def tell(port: int, alert: dict[str, Any]) -> None:
+    """Gives an Alertmanager an alert, as Prometheus does."""
+    httpx.post(f"http://127.0.0.1:{port}/api/v2/alerts", json=[alert], trust_env=False).raise_for_status()
 
 
 @pytest.mark.parametrize(
