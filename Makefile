@@ -7,7 +7,7 @@ BIN := .venv/bin
 TOOLS := .tools
 ARGS ?=
 
-.PHONY: help run test check format lint types imports drift buf fix proto reference chart compatibility fuzz soak bench build lock tools clean
+.PHONY: help run test check format lint types imports drift buf fix proto reference chart compatibility fuzz soak crowd bench build lock tools clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 15
@@ -67,6 +67,9 @@ fuzz: .venv/developed ## The property tests, for long: every reader of bytes fro
 
 soak: .venv/developed ## 100,000 requests with faults and reloads, ten minutes at most: what is left of them? (Linux)
 	PYTHONPATH=tests $(BIN)/python -m soak.run $(ARGS)
+
+crowd: .venv/developed ## Thousands of callers that do nothing, are slow or read nothing, and an overload (Linux)
+	PYTHONPATH=tests $(BIN)/python -m soak.crowd $(ARGS)
 
 bench: .venv/developed ## Measure the hot path beside nginx (ARGS=--quick for a smoke)
 	$(BIN)/python tests/bench/run.py $(ARGS)

@@ -26,7 +26,7 @@ ROUNDS = 50  # at most
 CALLERS = 32
 SETTLED_SECONDS = 20.0
 # What is held may not grow: 1 KiB per 1,000 requests, of each kind. Ten of Python's blocks are about that (16 to
-# 512 bytes each). Resident memory cannot be judged so finely: with nothing more held it still grows by some 15 KiB
+# 512 bytes each). Resident memory cannot be judged so finely: with nothing more held it still grows by 4 to 15 KiB
 # per 1,000 requests, slower and slower, as the most that was ever held at once and the holes of the allocators do;
 # and from one round to the next it moves by 1 MiB, which is 13 KiB for each 1,000 of the 80,000 after the warm-up.
 MOST_KIB, MOST_BLOCKS = 1.0, 10.0  # per 1,000 requests

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from soak import crowd
 from soak.asked import FAULTY, mixture
 from soak.judged import Row, growth, slope, table, unexpected
 from soak.run import Soak
@@ -23,6 +24,14 @@ async def test_nothing_is_left_of_hundreds_of_requests(tmp_path: Path):
     await soak.run(tmp_path / "home")
 
     assert soak.holds, f"{soak.problems}\n{soak.lines}\n{table(soak.rows)}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory and files are read from /proc")
+async def test_small_crowds_are_borne(tmp_path: Path):
+    """The command is only believed where it runs. How large crowds do takes `make crowd`."""
+    rows = await crowd.all_of_them(tmp_path, 0.02)
+
+    assert all(row.holds for row in rows), table(rows)
 
 
 def test_the_mixture_has_everything():
