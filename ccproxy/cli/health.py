@@ -19,23 +19,36 @@ class _Health(msgspec.Struct, frozen=True):
 
 @click.command(
     epilog=example(
-        "ccproxy health", "ccproxy health --addr 127.0.0.1:3456", "ccproxy health --grpc --service readiness"
+        "ccproxy health",
+        "ccproxy health --ready",
+        "ccproxy health --addr 127.0.0.1:3456",
+        "ccproxy health --grpc --service readiness",
     )
 )
 @config_option
 @port_option
+@click.option("--ready", is_flag=True, help="Ask whether calls are welcome, however the providers are.")
 @click.option("--grpc", is_flag=True, help="Ask over gRPC (grpc.health.v1).")
 @click.option("--service", default="", metavar="NAME", help="What to ask about over gRPC, such as readiness.")
 @click.option("--addr", metavar="HOST:PORT", help="Ask there; else the running or configured service.")
 @click.option("-t", "--timeout", type=seconds, default=SECONDS, show_default=True, help="How long it may take.")
 def health(
-    file: Path | None, port: int | None, *, grpc: bool, service: str, addr: str | None, timeout: float
+    file: Path | None,
+    port: int | None,
+    *,
+    ready: bool,
+    grpc: bool,
+    service: str,
+    addr: str | None,
+    timeout: float,
 ) -> None:
     """Tell by the exit code whether the service is healthy.
 
-    0: healthy or degraded (SERVING over gRPC). 1: anything else. The word is printed.
+    0: healthy or degraded (with --ready: ready; SERVING over gRPC). 1: anything else. The word is printed.
     """
     grpc = grpc or bool(service)
+    if ready and grpc:
+        raise click.UsageError("--ready asks over HTTP; over gRPC, ask about --service readiness")
     scheme, certificate = "http", ""
     if addr is None:
         place = find_service(file, port)
@@ -50,13 +63,13 @@ def health(
     if grpc:
         word, good = _over_grpc(addr, service, timeout, certificate)
     else:
-        word, good = _over_http(f"{scheme}://{addr}", timeout, certificate)
+        word, good = _over_http(f"{scheme}://{addr}", timeout, certificate, ready=ready)
     click.echo(word)
     if not good:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-def _over_http(url: str, seconds: float, certificate: str) -> tuple[str, bool]:
+def _over_http(url: str, seconds: float, certificate: str, *, ready: bool) -> tuple[str, bool]:
     try:
         answer = ask.get(url, "/health", seconds=seconds, certificate=certificate)
         word = msgspec.json.decode(answer.body, type=_Health).status
@@ -66,6 +79,8 @@ def _over_http(url: str, seconds: float, certificate: str) -> tuple[str, bool]:
         return "unreachable", False
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "unknown", False
+    if ready:  # the code speaks of the service, the word of the providers, too
+        return ("ready", True) if answer.status == OK else ("not ready", False)
     return ask.printable(word), answer.status == OK and word in {"healthy", "degraded"}
 
 

@@ -1,5 +1,7 @@
 """`start`, `stop`, `restart`, `reload`: the service's life."""
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -49,6 +51,8 @@ def start(file: Path | None, *, foreground: bool, demo: bool, timeout: float, ow
     It is up when this command ends with 0. When it does not start, the last lines of its log are shown, and the
     exit code is its own: 78 for the configuration, 98 for an address.
     """
+    if os.getpid() == 1:  # of a container: no signal ends it by default, and importing the server takes a while
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     loaded = load_config(file, demo=demo)
     if foreground:
         from ccproxy.cli.foreground import serve  # noqa: PLC0415  # the whole server

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from e2e.cli import COMMAND, Cli, until
@@ -282,6 +283,31 @@ def test_health_asks_where_it_is_told(running: Cli, cli: Cli):
     assert (over_http.stdout, over_grpc.stdout) == ("healthy\n", "SERVING\n")
 
 
+def test_ready_is_apart_from_the_providers_health(cli: Cli):
+    """Swarm replaces what is unhealthy: a provider's outage would end every call, and mend nothing."""
+    provider = {"name": "openai", "api_key": "sk-x", "api_base_url": "http://127.0.0.1:9"}
+    cli.configure(providers=[provider], retry={"attempts": 1, "open_after": 1})
+    cli.run("start")
+    httpx.post(f"{cli.url}/v1/messages", json=msgspec.json.decode(REQUEST), trust_env=False)
+    health, ready = cli.run("health"), cli.run("health", "--ready")
+
+    assert (health.returncode, health.stdout) == (1, "unhealthy\n")
+    assert (ready.returncode, ready.stdout) == (0, "ready\n")
+
+
+def test_without_any_provider_nothing_is_ready(cli: Cli):
+    """It runs and could answer nothing: `compose up --wait` must not call that a success."""
+    cli.configure(demo=False)
+    process = cli.begin("start", "--foreground")
+    until(cli.answers)
+    done = cli.run("health", "--ready")
+    process.terminate()
+    process.communicate(timeout=20)
+
+    assert (done.returncode, done.stdout) == (1, "not ready\n")
+    assert cli.run("health", "--ready", "--addr", "127.0.0.1:9").stdout == "unreachable\n"
+
+
 def test_health_does_not_mind_a_file_with_a_mistake(running: Cli):
     """Else an orchestrator kills a healthy service because somebody edits its file."""
     file = running.state / "config.json"
@@ -450,6 +476,7 @@ def test_version_says_what_is_installed(cli: Cli):
         (["stop", "--port", "0"], 2),
         (["health", "--addr", "nonsense"], 2),
         (["health", "--addr", "127.0.0.1:99999"], 1),
+        (["health", "--ready", "--grpc"], 2),
         (["explain", "nowhere.json"], 2),
         (["explain", "-"], 1),
         (["config", "check", "/"], 78),
