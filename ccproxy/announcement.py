@@ -21,8 +21,17 @@ class Ports(Struct, frozen=True):
     metrics: int = 0
 
 
-def announce(config: Config, ports: Ports, routes: Sequence[Line]) -> None:
-    """Logs it. Where nothing real answers, the remedy is part of it."""
+def standing(config: Config, ports: Ports, *, refused: bool) -> str:
+    """How it is, in a line; `refused` where the last change of its configuration was."""
+    line = f"Serves {_where(config, ports)}"
+    if config.demo:
+        line += "; the demo upstream answers"
+    elif not config.active:
+        line += "; not ready, no provider is configured"
+    return f"{line}; the configuration was not loaded again" if refused else line
+
+
+def _where(config: Config, ports: Ports) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
     grpc_part = f", gRPC on {host}:{ports.grpc}" if ports.grpc else ", gRPC off"
     if ports.health:
@@ -30,7 +39,12 @@ def announce(config: Config, ports: Ports, routes: Sequence[Line]) -> None:
     if ports.metrics:
         grpc_part += f", metrics on {host}:{ports.metrics}"
     scheme = "https" if config.tls.cert_file else "http"
-    log.info("CCProxy %s serves %s://%s:%d%s", __version__, scheme, host, ports.http, grpc_part)
+    return f"{scheme}://{host}:{ports.http}{grpc_part}"
+
+
+def announce(config: Config, ports: Ports, routes: Sequence[Line]) -> None:
+    """Logs it. Where nothing real answers, the remedy is part of it."""
+    log.info("CCProxy %s serves %s", __version__, _where(config, ports))
     if config.demo:
         log.warning(
             "No provider is configured: the built-in demo upstream answers. "

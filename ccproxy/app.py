@@ -13,7 +13,7 @@ from msgspec import structs
 
 from ccproxy import descriptors, gauges, logs, tls
 from ccproxy.access import Access
-from ccproxy.announcement import Ports, announce
+from ccproxy.announcement import Ports, announce, standing
 from ccproxy.backend import Backend
 from ccproxy.config import Config, Loaded, RetryConfig, RouteConfig, demo_providers
 from ccproxy.connections import Connections, close
@@ -33,6 +33,7 @@ from ccproxy.routing import DEFAULT_ROUTE, Router
 from ccproxy.rpc import HealthPort, Rpc
 from ccproxy.serving import Phase, Serving
 from ccproxy.status import Status, build_from
+from ccproxy.systemd import Systemd
 from ccproxy.telemetry import exporting
 from ccproxy.tls import Tls
 from ccproxy.upstream import HttpTransport
@@ -200,6 +201,11 @@ class Service:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._connections.close()
 
+    @property
+    def end_seconds(self) -> float:
+        """How long a drain may take."""
+        return self._lame_duck + self.config.shutdown_timeout
+
     async def drain(self, hurry: asyncio.Event) -> None:
         """Ends in order; `hurry` cuts every wait short."""
         drain = Drain(self.serving, self.proxy, self._listener, self._runner, self._rpc)
@@ -245,7 +251,10 @@ async def running(config: Config, environ: Mapping[str, str] | None = None) -> A
 
 
 async def serve(
-    loaded: Loaded, on_ready: Callable[[Service], None] | None = None, load: Load | None = None
+    loaded: Loaded,
+    on_ready: Callable[[Service], None] | None = None,
+    load: Load | None = None,
+    systemd: Systemd | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once.
 
@@ -253,8 +262,10 @@ async def serve(
         loaded: What the operator says.
         on_ready: Is told once both edges are bound.
         load: Reads it again, at SIGHUP and when a file of it changes.
+        systemd: Is told of all this, where it started the process.
     """
     config = loaded.config
+    systemd = systemd or Systemd()
     descriptors.raise_limit()
     asked, hurry = asyncio.Event(), asyncio.Event()
 
@@ -269,17 +280,23 @@ async def serve(
             service.metrics.counter("ccproxy_log_dropped_total", "Lost lines.", lambda: written.dropped)
             ports = Ports(service.http_port, service.grpc_port, service.health_port, service.metrics_port)
             announce(service.config, ports, service.router.table())
-            reloading = _reloading(service, loaded, load) if load is not None else None
+            reloading = None
+            if load is not None:
+                again = Reloader(load, loaded, service.reload, service.reload_failed, systemd.reloading)
+                reloading = again.begin()
             if on_ready is not None:
                 on_ready(service)  # from now on it is sent signals
             gc.collect()
             gc.freeze()  # what start-up built lives as long as the process
             gc.set_threshold(*GC_THRESHOLDS)
-            await asked.wait()
-            if reloading is not None:
-                reloading.cancel()
-            log.info("shutting down: running calls get %g s", config.shutdown_timeout)
-            await service.drain(hurry)
+            systemd.ready(lambda: standing(service.config, ports, refused=service.status.reload_refused))
+            with systemd.watching():
+                await asked.wait()
+                if reloading is not None:
+                    reloading.cancel()
+                log.info("shutting down: running calls get %g s", config.shutdown_timeout)
+                systemd.stopping(service.proxy.running, service.end_seconds)
+                await service.drain(hurry)
         log.info("stopped")
     if load is not None:
         loop.remove_signal_handler(signal.SIGHUP)
@@ -298,13 +315,6 @@ def with_demo(config: Config, demo: Demo) -> Config:
     routes = {DEFAULT_ROUTE: RouteConfig("anthropic")}
     retry = RetryConfig(attempts=1, open_after=0) if config.retry == RetryConfig() else config.retry
     return structs.replace(config, providers=demo_providers(demo.url), routes=routes, retry=retry)
-
-
-def _reloading(service: Service, loaded: Loaded, load: Load) -> asyncio.Task[None]:
-    """Loads the configuration again when it changes, or at SIGHUP, until it is cancelled."""
-    reloader = Reloader(load, loaded, service.reload, service.reload_failed)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
-    return asyncio.ensure_future(reloader.run())
 
 
 async def _retire(backend: Backend, transports: list[HttpTransport]) -> None:

@@ -7,7 +7,9 @@ with problems changes nothing.
 
 import asyncio
 import logging
+import signal
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ccproxy.config import Config, ConfigError, Loaded
@@ -46,6 +48,7 @@ class Reloader:
         now: What is in use, and where it was read.
         use: Makes a configuration the one in use; raises OSError where that cannot be.
         failed: Is told why nothing changed.
+        around: Is entered for as long as a load takes.
     """
 
     def __init__(
@@ -54,12 +57,19 @@ class Reloader:
         now: Loaded,
         use: Callable[[Config], Awaitable[None]],
         failed: Callable[[str], None],
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._load = load
         self._now = now
         self._use = use
         self._failed = failed
+        self._around = around
         self._asked = asyncio.Event()
+
+    def begin(self) -> asyncio.Task[None]:
+        """Looks and loads, at SIGHUP too, until it is cancelled."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.ask)
+        return asyncio.ensure_future(self.run())
 
     def ask(self) -> None:
         """Loads at the next moment, whether a file changed or not."""
@@ -73,7 +83,8 @@ class Reloader:
             stamps = self._stamps()
             if asked or (stamps == seen and stamps != settled):
                 settled = stamps
-                await self.reload()
+                with self._around():
+                    await self.reload()
                 settled = stamps = self._stamps() if self._stamps() == stamps else stamps
             seen = stamps
 

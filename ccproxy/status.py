@@ -99,6 +99,11 @@ class Status:
         self._reloads += 1
         self._reload_failed = None
 
+    @property
+    def reload_refused(self) -> bool:
+        """Whether the last attempt to load the configuration again failed."""
+        return self._reload_failed is not None
+
     def reload_failed(self, error: str) -> None:
         """Notes that another configuration could not be used."""
         self._reload_failed = (datetime.now(UTC), error)

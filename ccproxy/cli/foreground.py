@@ -20,17 +20,20 @@ from ccproxy.cli.place import EXIT_ADDRESS, fail, state_folder
 from ccproxy.config import Loaded
 from ccproxy.config.certificate import fingerprint
 from ccproxy.reload import Load
+from ccproxy.systemd import Systemd
 
 log = logging.getLogger(__name__)
 
 
 def serve(loaded: Loaded, named: Path | None, *, demo: bool, owner: daemon.Owner, load: Load) -> None:
     """Serves. This process has the port's lock for that time, so that `status` and `stop` find it."""
+    asked = Systemd.taken_from(os.environ)
+    systemd = asked if owner == "foreground" else None  # one in the background is nobody's main process
     try:
         with ExitStack() as stack:
             on_ready = _enter(stack, loaded, named, demo=demo, owner=owner)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(serve_until_asked(loaded, on_ready, load))
+                runner.run(serve_until_asked(loaded, on_ready, load, systemd))
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # the interpreter's end would restore the default: death
     except daemon.AlreadyRunningError as error:
