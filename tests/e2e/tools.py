@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 TOOLS = PROJECT / ".tools"
 MODULES = TOOLS / "node_modules"
 TREE = os.pathsep.join([str(PROJECT), str(PROJECT / "generated")])
-PLACES = (TOOLS / "bin", MODULES / ".bin")
+PLACES = (TOOLS / "bin", MODULES / ".bin", Path(sys.executable).parent)
 
 REQUIRE = "CCPROXY_REQUIRE_TOOLS"
 """With this variable at 1, a missing tool is a failure: CI must not skip what it is there to prove."""
