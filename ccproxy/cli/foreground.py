@@ -1,6 +1,7 @@
 """Serves in this process, until SIGTERM or SIGINT."""
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import os
@@ -8,6 +9,7 @@ import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 from msgspec import structs
 
@@ -32,14 +34,15 @@ def serve(loaded: Loaded, named: Path | None, *, demo: bool, owner: daemon.Owner
     try:
         with ExitStack() as stack:
             on_ready = _enter(stack, loaded, named, demo=demo, owner=owner)
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(serve_until_asked(loaded, on_ready, load, systemd))
+            runner = asyncio.Runner(loop_factory=_loop_factory())  # nobody closes it: see _exit
+            runner.run(serve_until_asked(loaded, on_ready, load, systemd))
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # the interpreter's end would restore the default: death
     except daemon.AlreadyRunningError as error:
         fail(str(error), EXIT_ADDRESS)
     except OSError as error:
         fail(error.strerror or str(error), EXIT_ADDRESS)
+    _exit()
 
 
 def _enter(
@@ -88,6 +91,12 @@ def _enter(
 def _write(held: daemon.Held, info: daemon.Info) -> None:
     with contextlib.suppress(OSError):  # the disk is full: it serves, but `start` will not believe it
         held.write(info)
+
+
+def _exit() -> NoReturn:
+    """Ends the process. To close the loop waits for names that are looked up: 10 s where no resolver answers."""
+    atexit._run_exitfuncs()  # noqa: SLF001  # the next line does not
+    os._exit(0)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

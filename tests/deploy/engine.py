@@ -1,8 +1,8 @@
 """A Docker engine of the tests' own, without a registry: the base image is made from Debian packages.
 
-It is imported under the name that the Dockerfile asks for, so that file is built as it is. The engine touches nobody
-else's: it has a folder, a socket and networks of its own, no default bridge, and leaves the firewall alone. Where it
-cannot be started the tests are skipped, and say why; also in CI, whose machines may not be allowed to do so.
+It is imported under the name that the Dockerfile asks for, so that file is built as it is. The engine has its own
+folder, socket and networks, no bridge by default, and leaves the firewall alone. Where it cannot be started
+the tests are skipped, and say why; also in CI, whose machines may not be allowed to do so.
 """
 
 import os
@@ -29,7 +29,7 @@ CANARY = "canary-of-the-build-secrets"
 NETWORK = "ccproxy-tests"
 
 PROGRAMS = {"dockerd": "docker.io", "/usr/bin/docker": "docker.io", "mmdebstrap": "mmdebstrap"}
-"""What is needed, and the Debian package that has it. The client must be the engine's own: others may lack a builder."""
+"""What is needed, and its Debian package. The client must be the engine's own: others may lack a builder."""
 
 SLIM = ("doc", "man", "locale", "info")
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "timeout", "proxy")
@@ -101,7 +101,7 @@ class Engine:
         return time.monotonic() - begun
 
     def build(self) -> None:
-        """Builds the image from the Dockerfile as it is. This machine's way to packages is told as build secrets."""
+        """Builds the image from the Dockerfile as it is; how packages are got here is told as build secrets."""
         settings = self.folder / "pip.conf"
         certificates = _pip().get("cert", "/etc/ssl/certs/ca-certificates.crt")
         lines = [f"{name} = {value}" for name, value in _pip().items() if name in PIP_SETTINGS]

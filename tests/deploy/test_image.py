@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -276,6 +277,25 @@ def test_an_idle_one_stops_at_once(docker: Engine):
 
     assert code == 0
     assert seconds < STOP_SECONDS
+
+
+@engine
+def test_a_stop_waits_for_no_name(docker: Engine):
+    """A provider's name is looked up at the start. In here no resolver answers, and a lookup lasts ten seconds."""
+    with started(docker, f"--env=CCPROXY_API_KEY={KEY}", "--env=OPENAI_API_KEY=sk-x", *OFTEN) as container:
+        docker.until_healthy(container.name)
+        _, code = container.stop()  # the engine's own resolver takes its time
+        lines = [msgspec.json.decode(line) for line in docker.logs(container.name).splitlines()]
+        [asked] = [line["ts"] for line in lines if line["msg"].startswith("shutting down")]
+        ended = docker.inspect(container.name)["State"]["FinishedAt"]
+
+    assert code == 0
+    assert (moment(ended) - moment(asked)).total_seconds() < 1
+
+
+def moment(text: str) -> datetime:
+    """A time as Docker and the log write it, in nanoseconds or less."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*Z", r"\1Z", text))
 
 
 @engine

@@ -132,7 +132,10 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(manager: Manager, tmp_pa
     assert reloading["RELOADING"] == "1"
     assert asked <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
     assert (ready["READY"], "loaded again" in ready["STATUS"]) == ("1", False)
-    assert (refused["READY"], refused["STATUS"].endswith("; the configuration was not loaded again")) == ("1", True)
+    assert (refused["READY"], refused["STATUS"].endswith("; the configuration was not loaded again")) == (
+        "1",
+        True,
+    )
 
 
 def test_the_watchdog_hears_of_the_loop_twice_in_its_time(manager: Manager, tmp_path: Path):
