@@ -7,13 +7,17 @@ BIN := .venv/bin
 TOOLS := .tools
 ARGS ?=
 
-.PHONY: help run test check format lint types imports drift buf fix proto reference chart compatibility fuzz soak crowd bench build lock tools clean
+.PHONY: help run up test check format lint types imports drift buf fix proto reference chart compatibility fuzz soak crowd bench build lock tools clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 15
 
 run: .venv/installed ## Serve in the foreground (ARGS="--config FILE" for your own configuration)
 	@exec $(BIN)/ccproxy start --foreground $(ARGS)
+
+up: ## Serve in a container, with keys made in secrets/ (needs Docker): docs/operations/docker.md
+	deploy/compose/keys.sh
+	docker compose up --build --detach --wait
 
 test: .venv/developed ## Run all tests (ARGS="-k name" for some)
 	$(BIN)/python -m pytest $(COVERAGE) $(ARGS)
@@ -78,9 +82,13 @@ build: .venv/developed ## Wheel and source distribution into dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 
-lock: .venv/developed ## Write requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra otel --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --quiet
+
+lock: .venv/developed ## Write requirements.lock anew from pyproject.toml, and the image's with the same versions
+	$(LOCK) --extra dev --extra otel --upgrade --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra otel --upgrade --constraint requirements.lock --output-file deploy/docker/run.lock pyproject.toml
+	echo hatchling | $(LOCK) --upgrade --constraint requirements.lock --output-file deploy/docker/build.lock -
 
 tools: ## The outside tools that some tests use (needs node, npm and go), into .tools/
 	tests/e2e/install-tools.sh
