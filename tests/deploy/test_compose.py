@@ -229,6 +229,22 @@ def test_a_file_in_the_mounted_folder_is_followed(compose: Compose):
 
 
 @engine
+def test_a_provider_is_added_as_the_guide_says(compose: Compose):
+    """Its key in a file, no demo any more."""
+    [block] = re.findall(r"(?s)```yaml\n(# compose.override.yaml\n.*?)```", GUIDE.read_text())
+    (compose.folder / "compose.override.yaml").write_text(block)
+    run([str(compose.folder / "deploy" / "compose" / "keys.sh")])
+    (compose.folder / "secrets" / "anthropic_api_key").write_text("sk-ant-x")
+    key = (compose.folder / "secrets" / "api_key").read_text()
+    compose("up", "--detach")
+    until(lambda: compose.get("/").is_success)
+    status = compose.get("/status", key=key).json()
+
+    assert status["providers"] == {"count": 1, "active": ["anthropic"]}
+    assert status.get("demo") is not True
+
+
+@engine
 def test_without_keys_it_does_not_start(compose: Compose):
     """The file that is missing is named; a folder in its place would be a puzzle."""
     said = compose("up", "--detach", code=1)

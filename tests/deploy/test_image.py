@@ -32,6 +32,7 @@ OFTEN = ["--health-interval=1s"]
 RUN_LOCK = PROJECT / "deploy" / "docker" / "run.lock"
 BUILD_LOCK = PROJECT / "deploy" / "docker" / "build.lock"
 PINNED = re.compile(r"(?m)^([a-z0-9-]+)==(\S+)(?: ; .*)? \\$")
+GUIDE = PROJECT / "docs" / "operations" / "docker.md"
 SPECIFIED = Path(__file__).with_name("specification")
 
 engine = pytest.mark.timeout(600)  # the first of these makes the base image and builds
@@ -187,7 +188,7 @@ def test_there_is_nothing_in_it_but_what_serves(docker: Engine):
             "--entrypoint=sh",
             IMAGE,
             "-c",
-            "command -v gcc git pip",
+            "command -v gcc git make",
         ]
     ).stdout
 
@@ -338,6 +339,36 @@ def test_a_stream_ends_whole_before_the_container_does(docker: Engine):
     assert len(events) - before > 10  # most of it came after the stop
     assert events[-1] == "message_stop"
     assert 1 < seconds < 20
+
+
+@engine
+def test_the_guides_commands_run(docker: Engine, tmp_path: Path):
+    """They are copied as they stand; a flag that a shell or Docker reads otherwise is found by a newcomer."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o700)
+    for name in ("api_key", "anthropic_api_key"):
+        (secrets / name).write_text(f"sk-{name}\n")
+    commands = re.findall(r"(?s)```sh\n(docker run .*?)\n```", GUIDE.read_text())
+    assert len(commands) == 2
+
+    for number, command in enumerate(commands):
+        name = f"guide-{number}"
+        [port] = free_ports(1)
+        detached = (
+            command.replace("--rm", "--detach").replace("--name ccproxy ", "").replace("=sk-mine", "=sk-api_key")
+        )
+        script = detached.replace(
+            "docker run", f"docker run --name {name} --network {NETWORK} --health-interval 1s"
+        )
+        script = script.replace("127.0.0.1:3456:3456", f"127.0.0.1:{port}:3456")
+        done = docker.run(
+            ["bash", "-c", script], cwd=tmp_path, env={"ANTHROPIC_API_KEY": "sk-ant", "PWD": str(tmp_path)}
+        )
+        assert done.returncode == 0, done.stderr
+        docker.until_healthy(name)
+        status = Container(docker, name, port).get("/status", "sk-api_key").json()
+        docker.docker("rm", "--force", name)
+        assert status["providers"] == {"count": 1, "active": ["anthropic"]}
 
 
 @engine

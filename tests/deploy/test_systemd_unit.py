@@ -1,4 +1,4 @@
-"""The unit file: systemd has nothing to say about it, it lets the service do little, and its times fit together."""
+"""The unit file: systemd has nothing to say about it, it lets the service do little, and its times fit."""
 
 import configparser
 import re
@@ -38,7 +38,7 @@ def variable(name: str) -> str:
 
 
 def test_systemd_has_nothing_to_say(tmp_path: Path):
-    """It ignores what it does not know, and says so to nobody who does not look: a protection would just be absent."""
+    """It ignores what it does not know, and says so to those who look: a protection would just be absent."""
     file = tmp_path / UNIT.name
     file.write_text(UNIT.read_text().replace("/opt/ccproxy/bin/ccproxy", sys.executable))  # it must be there
     done = run([require("systemd-analyze"), "verify", "--man=no", str(file)])
