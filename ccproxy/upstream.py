@@ -27,6 +27,7 @@ from ccproxy.config import Secret, is_loopback
 from ccproxy.errors import ApiError, Reason
 from ccproxy.names import Names
 from ccproxy.provider import Provider, UpstreamRequest, received
+from ccproxy.request_body import RequestBody
 from ccproxy.sent import Sent
 
 SILENCE_SECONDS = 300.0  # between two reads of a stream; Claude Code gives up at the same point
@@ -207,7 +208,7 @@ class HttpTransport:
                 request.method,
                 url,
                 headers=request.headers if proxy is None or tunnelled else {**request.headers, **proxy.headers},
-                data=request.body,
+                data=None if request.body is None else RequestBody(request.body),
                 allow_redirects=False,  # a redirect would carry the key to another host
                 timeout=self._stream_timeout if stream else self._whole_timeout,
                 proxy=proxy.url if proxy else None,

@@ -301,7 +301,6 @@ async def test_the_next_answer_on_a_connection_spoils_none_before_it(fault: str)
     assert body == wire.frames
 
 
-@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp's, off by default
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("edge", ["http", "grpc"])
 async def test_a_refusal_that_comes_before_the_request_is_sent_is_heard(wire: str, edge: str):

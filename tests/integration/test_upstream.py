@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -291,6 +291,34 @@ async def test_an_idle_connection_that_was_closed_meanwhile_is_replaced(times: i
 
     assert [task.result() for task in first] == [b"ok"] * times
     assert broken == times
+
+
+@pytest.mark.parametrize("size", [1, 256 << 10, (256 << 10) + 1, 5_000_000])
+async def test_a_request_goes_out_whole_however_large_it_is(size: int):
+    """Each time anew: the connection that it goes over first may have been closed. Nobody warns of its size."""
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    got: list[bytes] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            for _ in range(2):
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert f"content-length: {size}\r\n".encode() in head.lower()
+                got.append(await reader.readexactly(size))
+                if len(got) == 2:
+                    break  # it knew this connection, and is not answered
+                writer.write(HEAD + b"content-length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    request = UpstreamRequest("POST", url, {"x-api-key": "k"}, body)
+    async with server, HttpTransport("test") as transport:
+        for _ in range(2):
+            async with transport.send(request, stream=False) as response:
+                assert await response.body() == b"ok"
+
+    assert got == [body] * 3
 
 
 async def test_a_new_connection_that_breaks_is_not_replaced():
