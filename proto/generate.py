@@ -17,7 +17,9 @@ from tempfile import TemporaryDirectory
 from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent
-PACKAGE = PROTO.parent / "generated" / "ccproxy_pb"
+ROOT = PROTO.parent
+PACKAGE = ROOT / "generated" / "ccproxy_pb"
+RUNTIME = (PROTO / "json_text.py", ROOT / "ccproxy" / "json_values.py")  # what the codec needs of code by hand
 MESSAGES = [f"ccproxy/v1/{name}.proto" for name in ("content", "errors", "json", "proxy", "status")]
 SERVICES = [f"ccproxy/v1/{name}.proto" for name in ("proxy", "status")]
 IMPORT = re.compile(r"\b(from|import) ccproxy\.v1\b")
@@ -52,9 +54,9 @@ def build(out: Path) -> Path:
     (package / "__init__.py").write_text(f'{MARK}"""The API of proto/ccproxy in Python."""\n')
     (package / "v1" / "__init__.py").write_text(f'{MARK}"""Version 1."""\n')
     (package / "py.typed").write_text("")
-    runtime = PROTO / "json_text.py"
-    copied = "# Copied from proto/json_text.py by proto/generate.py. DO NOT EDIT.\n"
-    (package / "v1" / runtime.name).write_text(copied + runtime.read_text())
+    for runtime in RUNTIME:
+        copied = f"# Copied from {runtime.relative_to(ROOT)} by proto/generate.py. DO NOT EDIT.\n"
+        (package / "v1" / runtime.name).write_text(copied + runtime.read_text())
     sys.path.insert(0, str(out))
     import codec  # noqa: PLC0415  # It reads the descriptors of the package that was just made.
 

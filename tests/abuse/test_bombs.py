@@ -94,9 +94,12 @@ BOMBS = {
     "digits": lambda: filled(HEAD + b'"x":', b"9", b"}"),
     "short strings": lambda: filled(HEAD + b'"x":[', b'"a"', b"]}", b","),
     "blanks": lambda: filled(HEAD, b" ", b'"x":1}'),
+    "a table": lambda: filled(TEXT, b'12,3.5,a name,\\"b\\",', b'"}]}'),
+    "quotes behind a table": lambda: filled(HEAD + b'"y":"' + b"," * MIB + b'","x":[', b'""', b"]}"),
+    "backslashes in a table": lambda: filled(TEXT + b"," * MIB, b"\\\\\\\\", b'"}]}'),
     "turns": lambda: filled(HEAD[:-2] + b",", b'{"role":"user","content":"a"}', b"]}", b","),
 }
-HARMLESS = {"one long string", "escapes", "digits", "blanks"}
+HARMLESS = {"one long string", "escapes", "digits", "blanks", "a table", "backslashes in a table"}
 """What is large and no bomb: it goes on to the provider, whom nobody can reach here."""
 
 
@@ -136,10 +139,11 @@ MESSAGES = {
     "objects": lambda: extra('{"x":[', "{}", "]}"),
     "numbers": lambda: extra('{"x":[', "1e308", "]}"),
     "short strings": lambda: extra('{"x":[', '"a"', "]}"),
+    "a table": lambda: extra('{"x":"', "12,3.5,a name", '"}'),
     "depth": lambda: extra('{"x":', "[", "]}", ""),
     "digits": lambda: extra('{"x":', "9", "}", ""),
 }
-SENT_ON = {"one long string", "digits"}
+SENT_ON = {"one long string", "a table", "digits"}
 
 
 @pytest.mark.parametrize("kind", MESSAGES)

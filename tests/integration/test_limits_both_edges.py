@@ -348,3 +348,19 @@ async def test_a_stream_ends_by_the_operators_times_on_both_edges(case: str):
         assert "message_stop" not in [event["type"] for event in outcome.events]
     assert outcomes[0].failure is not None
     assert outcomes[0].failure.http_status == status
+
+
+@pytest.mark.parametrize("model", ["claude-demo-1", "openai,gpt-demo"])
+async def test_a_large_table_in_a_result_is_answered(model: str):
+    """It is one text, however many commas are in it: a tool that reads a file returns such things."""
+    table = "12.5,north,3,\n" * 400_000
+    turns = [
+        {"role": "user", "content": "Read it"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "read", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": table}]},
+    ]
+    document = {"model": model, "max_tokens": 9, "messages": turns, "x_rows": table}  # in gRPC's extra_json, too
+    async with serving(demo()) as (_, edges):
+        answers = [await edge.create(document) for edge in edges]
+
+    assert [each.failure for each in answers] == [None, None]

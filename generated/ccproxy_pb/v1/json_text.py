@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sized
 from math import isfinite
 from typing import Any, Final, TypeVar
 
+from ccproxy_pb.v1.json_values import too_many_values
 from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import DecodeError, Raw, Struct, ValidationError
 from msgspec.json import Decoder, Encoder
@@ -34,8 +35,6 @@ DEEPEST_UNION: Final = 16  # Protobuf readers refuse 100 nested messages; a leve
 TOO_DEEP: Final = "nests too deeply"
 TOO_MANY: Final = "holds too many values"
 MAX_VALUES: Final = 250_000  # More than any API takes; 0.3 s to build.
-MAX_SEPARATORS: Final = 750_000  # An object of so many members takes 0.4 s to split.
-MAX_CONTAINERS: Final = 500_000
 
 _RAW: Final = Decoder(Raw)
 _MEMBERS: Final = Decoder(dict[str, Raw])
@@ -90,7 +89,7 @@ class Budget:
 
 def read_document(read: Reader, data: bytes) -> Fields:
     """Read a whole document. Raises JsonTextError where `data` is not JSON that `read` takes."""
-    if data.count(b",") > MAX_SEPARATORS or data.count(b"[") + data.count(b"{") > MAX_CONTAINERS:
+    if too_many_values(data):
         raise JsonTextError((), TOO_MANY)
     try:
         fields: Fields = read(_RAW.decode(str(data, "utf-8")), 0)
@@ -235,7 +234,7 @@ def checked(text: str, path: Path) -> Raw:
 
 def add_extra(document: Document, text: str, path: Path, budget: Budget, refused: tuple[str, ...] = ()) -> None:
     """Add the members of the object `text` that `document` has no value for."""
-    if text.count(",") > MAX_SEPARATORS:
+    if too_many_values(text.encode()):
         raise JsonTextError(path, TOO_MANY)
     try:
         extra = _MEMBERS.decode(text)
