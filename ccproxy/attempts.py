@@ -5,7 +5,8 @@ billed (or `retry.uncertain` says that this does not matter), and only within th
 
     first attempt ── another way to the same provider, or the same way once more ── the route's fallbacks, in order
 
-What is known to fail or to rest is skipped without an attempt. Three attempts at most: the callers retry as well.
+What is known to fail or to rest is skipped without an attempt. A provider without a free place was not asked: the
+fallbacks are, out of nobody's budget. Three attempts at most: the callers retry as well.
 """
 
 import math
@@ -18,6 +19,7 @@ from ccproxy.call import Target
 from ccproxy.circuit import Permit
 from ccproxy.config import RetryConfig
 from ccproxy.errors import ApiError, Reason
+from ccproxy.places import FullError
 from ccproxy.upstream import Endpoint, Upstream
 
 BACKOFF_SECONDS = 0.25  # doubled with each attempt; a random part of it is waited
@@ -144,7 +146,7 @@ class Attempts:
             ApiError: Nothing follows: the first failure, which is the one the caller asked for.
         """
         if error.provider is None:
-            return self._cannot(error)
+            return self._pass_over(error)
         first = self._first = self._first or error
         if error.replay == "never" or self.number >= self._retry.attempts:
             raise first
@@ -161,13 +163,15 @@ class Attempts:
             raise first
         return pause
 
-    def _cannot(self, error: ApiError) -> float:
-        """What failed is not the provider: a fallback that cannot say the request is passed over."""
-        if self._first is None or error.reason not in _UNSAYABLE:
+    def _pass_over(self, error: ApiError) -> float:
+        """Nobody was asked: what has no free place is passed over, and a fallback that cannot say the request."""
+        is_full = isinstance(error, FullError)
+        if not is_full and (self._first is None or error.reason not in _UNSAYABLE):
             raise error
+        first = self._first = self._first or error
         self._give_up_target()
-        if not self._left:
-            raise self._first
+        if not self._left or (is_full and self.number >= self._retry.attempts):
+            raise first
         return 0.0
 
     def _again(self, attempt: Attempt, error: ApiError, now: float) -> float | None:

@@ -53,6 +53,7 @@ class Journey:
         self._attempts = Attempts(targets, backend.upstreams, backend.budgets, backend.retry, self._clock)
         self._attempt: Attempt | None = None
         self._spans: dict[int, AttemptSpan] = {}  # by the attempt's number, where they are kept
+        self._asked = False
 
     async def first(self, stack: AsyncExitStack, answer: Callable[[AsyncExitStack, Attempt], Awaitable[T]]) -> T:
         """What the first attempt that answers gives: `whole`, `stream` or `hedged`.
@@ -60,20 +61,25 @@ class Journey:
         Raises:
             ApiError: None answered. Its headers tell how many attempts there were.
         """
-        while True:
-            attempt = self._next()
-            stack.callback(self._close, attempt)
-            try:
-                return await answer(stack, attempt)
-            except ApiError as error:
-                self._failed(attempt, error)
-                await stack.aclose()
-                if isinstance(error, FullError) and self._attempts.number == 1:  # nobody was asked: no call
-                    self._metrics.rejected(self._call.edge, "provider_in_flight")
-                    self._measurement.abandon()
-                pause = self._after(attempt, error)
-            if pause:
-                await self._patience.wait(partial(asyncio.sleep, pause))
+        try:
+            while True:
+                attempt = self._next()
+                stack.callback(self._close, attempt)
+                try:
+                    return await answer(stack, attempt)
+                except ApiError as error:
+                    self._failed(attempt, error)
+                    await stack.aclose()
+                    pause = self._after(attempt, error)
+                if pause:
+                    await self._patience.wait(partial(asyncio.sleep, pause))
+        except ApiError as last:
+            if self._attempts.number:
+                last.headers.setdefault("x-ccproxy-attempts", str(self._attempts.number))
+            if isinstance(last, FullError) and not self._asked:  # that was no call
+                self._metrics.rejected(self._call.edge, "provider_in_flight")
+                self._measurement.abandon()
+            raise
 
     async def whole(self, stack: AsyncExitStack, attempt: Attempt) -> tuple[Answer, dict[str, str]]:
         """One attempt at a whole answer, and the headers that go with it."""
@@ -178,14 +184,13 @@ class Journey:
 
     def _after(self, attempt: Attempt, error: ApiError) -> float:
         """Seconds until the next attempt; else the error that ends the call."""
-        try:
-            pause = self._attempts.after(attempt, error)
-        except ApiError as last:
-            last.headers.setdefault("x-ccproxy-attempts", str(self._attempts.number))
-            raise
-        log.warning(
-            "request %s: %s failed (%s); trying again", self._call.request_id, attempt.endpoint.label, error.reason
-        )
+        pause = self._attempts.after(attempt, error)
+        request_id, label = self._call.request_id, attempt.endpoint.label
+        if isinstance(error, FullError):
+            self._metrics.overflowed(attempt.target.provider)
+            log.info("request %s: %s has no free place; trying its fallback", request_id, label)
+        else:
+            log.warning("request %s: %s failed (%s); trying again", request_id, label, error.reason)
         return pause
 
     def _blame(self, error: ApiError, attempt: Attempt) -> None:
@@ -218,6 +223,7 @@ class Journey:
             attempt.permit.close(self._clock())  # nobody is asked, so nothing is learned
             return exchange, ReadyResponse(exchange.request.ready)
         await self._place(stack, attempt, patience)
+        self._asked = True
         self._watch(attempt, exchange.request)
         while True:
             started = self._clock()

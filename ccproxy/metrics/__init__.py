@@ -60,6 +60,11 @@ class Metrics:
             ("provider",),
             CALL_BOUNDS,
         )
+        self._overflows = Counters(
+            "ccproxy_provider_overflows_total",
+            "Times a call was sent on to a fallback because all places at the provider were taken.",
+            ("provider",),
+        )
         self._dropped = Counters(
             "ccproxy_dropped_total",
             "What a provider's protocol has no place for, by name.",
@@ -95,6 +100,7 @@ class Metrics:
             self._rejected,
             self._upstream_requests,
             self._upstream_durations,
+            self._overflows,
             self._dropped,
             self._reloads,
             self._grpc_started,
@@ -151,6 +157,10 @@ class Metrics:
         attempt = "retry" if retry else "first"
         self._upstream_requests.child(provider, status_class, attempt).value += 1
         self._upstream_durations.child(provider).observe(seconds)
+
+    def overflowed(self, provider: str) -> None:
+        """All places at a provider were taken, so a call was sent on to a fallback. It is not refused."""
+        self._overflows.child(provider).value += 1
 
     def dropped(self, provider: str, name: str) -> None:
         """A translator had no place for something. Beyond MAX_DROPPED it counts as `other`."""

@@ -18,6 +18,7 @@ from ccproxy.circuit import State
 from ccproxy.config import (
     Config,
     Duration,
+    FallbackConfig,
     KeyConfig,
     LimitsConfig,
     PerformanceConfig,
@@ -217,6 +218,39 @@ async def test_a_provider_gets_no_more_calls_at_once_than_it_may():
     assert sum(asked.values()) == 3
     assert (totals.success, totals.failed) == (3, 0)
     assert reasons == {("http", "provider_in_flight"): 2, ("grpc", "provider_in_flight"): 2}
+
+
+@pytest.mark.parametrize("method", ["create", "stream"])
+async def test_a_full_provider_overflows_to_the_fallbacks_of_the_route(method: str):
+    """Nothing was sent, so another may answer: a small provider in front and a large one behind it."""
+    async with Demo.serve() as upstream:
+        config = Config(
+            port=0,
+            grpc_port=0,
+            providers=[
+                ProviderConfig("anthropic", api_base_url=upstream.anthropic_url, max_in_flight=1),
+                ProviderConfig("openai", api_base_url=upstream.openai_url, api="chat"),
+            ],
+            routes={"default": RouteConfig("anthropic", fallbacks=[FallbackConfig("openai", "gpt-4.1")])},
+            limits=LimitsConfig(provider_queue=0),
+        )
+        async with serving(config) as (service, edges):
+            slow = asyncio.ensure_future(edges[0].create(ask("[[wait 300]]")))
+            await until(lambda: service.proxy.running > 0)
+            over = [await getattr(edge, method)(ask()) for edge in edges]
+            first = await slow
+            overflows = samples(service.metrics, "ccproxy_provider_overflows_total")
+            asked = samples(service.metrics, "ccproxy_upstream_requests_total")
+            totals = service.metrics.totals()
+            reasons = rejected(service)
+
+    told_headers = ["x-ccproxy-provider", "x-ccproxy-attempts"]
+    assert [[each.headers[name] for name in told_headers] for each in over] == [["openai", "2"]] * 2
+    assert (first.headers["x-ccproxy-provider"], first.headers["x-ccproxy-attempts"]) == ("anthropic", "1")
+    assert [each.failure for each in (first, *over)] == [None] * 3
+    assert overflows == {("anthropic",): 2}
+    assert asked == {("first", "2xx", "anthropic"): 1, ("retry", "2xx", "openai"): 2}
+    assert (totals.success, totals.failed, reasons) == (3, 0, {})
 
 
 async def test_who_waits_for_a_provider_for_too_long_is_refused():

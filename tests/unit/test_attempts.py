@@ -10,6 +10,7 @@ from ccproxy.call import Target
 from ccproxy.circuit import FAILURES_IN_A_ROW, State
 from ccproxy.config import ProviderConfig, RetryConfig
 from ccproxy.errors import ApiError, Reason
+from ccproxy.places import FullError
 from ccproxy.providers import BY_TYPE
 from ccproxy.upstream import Upstream
 
@@ -190,6 +191,37 @@ def test_a_fallback_that_cannot_say_the_request_is_passed_over():
     assert ways == ["a", "b", "c"]
     assert last is not None
     assert last.provider == "a"
+
+
+def full(provider: str = "a") -> FullError:
+    """No place became free at a provider."""
+    return FullError(Reason.OVERLOADED, f"{provider} is full", status=503, retry_after=1)
+
+
+def test_a_provider_without_a_free_place_is_passed_over_at_once():
+    """Nothing was sent, so nothing is risked; and nobody is asked more often for it, so no budget is spent."""
+    bench = Bench(ways=2)
+    while bench.budgets["a"].take(bench.now):
+        pass
+
+    assert bench.run(bench.attempts("a", "b"), full()) == (["a#1", "b"], [0.0], None)
+
+
+def test_where_every_provider_is_full_the_caller_hears_of_the_first():
+    """And of its time to wait."""
+    bench = Bench()
+    first = full()
+    ways, _, last = bench.run(bench.attempts("a", "b"), first, full("b"))
+
+    assert (ways, last) == (["a", "b"], first)
+
+
+def test_an_overflow_is_an_attempt_like_any_other():
+    """Who wants one attempt gets one."""
+    bench = Bench(retry=RetryConfig(attempts=1))
+    first = full()
+
+    assert bench.run(bench.attempts("a", "b"), first) == (["a"], [], first)
 
 
 def test_a_request_that_its_own_target_cannot_say_is_the_callers_mistake():

@@ -367,7 +367,7 @@ async def test_a_provider_that_does_not_begin_to_answer_is_its_failure(monkeypat
 
 
 async def test_a_fallback_without_a_free_place_fails_the_call():
-    """The target was asked, so this is a call, and a failed one."""
+    """The target was asked, so this is a call, and a failed one: the caller hears of the target."""
     bench = Bench(refused(529, "overloaded_error"), refused(529, "overloaded_error"))
     full = Places("openai")
     full.change(1, 0, 0.0)
@@ -376,10 +376,43 @@ async def test_a_fallback_without_a_free_place_fails_the_call():
         with pytest.raises(ApiError) as caught:
             await bench.proxy.create_message(call())
 
-    assert (caught.value.reason, caught.value.status) == (Reason.OVERLOADED, 503)
+    assert (caught.value.provider, caught.value.status) == ("anthropic", 529)
     assert bench.metrics.totals().failed == 1
     assert samples(bench.metrics, "ccproxy_rejected_total") == {}
     assert bench.circuit("openai").running == 0
+
+
+async def test_a_target_without_a_free_place_that_nobody_stands_in_for_was_no_call():
+    """The fallback is known to fail, so nobody was asked: the caller is told of the target's places."""
+    bench = Bench()
+    for _ in range(5):
+        bench.circuit("openai").count(asyncio.get_running_loop().time(), failed=True)
+    full = Places("anthropic")
+    full.change(1, 0, 0.0)
+    bench.backend.limits = Limits(places={"anthropic": full})
+    async with full.place():
+        with pytest.raises(ApiError) as caught:
+            await bench.proxy.create_message(call())
+
+    assert (caught.value.status, caught.value.retry_after) == (503, 1)
+    assert caught.value.headers["x-ccproxy-attempts"] == "1"
+    assert bench.metrics.totals().failed == 0
+    assert samples(bench.metrics, "ccproxy_rejected_total") == {("http", "provider_in_flight"): 1}
+
+
+async def test_a_fallback_that_fails_in_the_place_of_a_full_target_was_a_call():
+    """It was asked, so it counts; what the caller chose has no free place, so that is what the caller hears."""
+    bench = Bench(then=(refused(500, "api_error"),))
+    full = Places("anthropic")
+    full.change(1, 0, 0.0)
+    bench.backend.limits = Limits(places={"anthropic": full})
+    async with full.place():
+        with pytest.raises(ApiError) as caught:
+            await bench.proxy.create_message(call())
+
+    assert (caught.value.status, caught.value.headers["x-ccproxy-attempts"]) == (503, "2")
+    assert bench.metrics.totals().failed == 1
+    assert samples(bench.metrics, "ccproxy_rejected_total") == {}
 
 
 async def test_a_call_that_waits_in_vain_for_a_place_may_be_answered_by_its_hedge():

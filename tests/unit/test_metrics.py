@@ -623,6 +623,7 @@ def test_the_names_are_the_documented_ones(metrics: Metrics, clock: Clock):
         "ccproxy_dropped",
         "ccproxy_event_loop_lag_seconds",
         "ccproxy_overhead_seconds",
+        "ccproxy_provider_overflows",
         "ccproxy_rejected",
         "ccproxy_request_duration_seconds",
         "ccproxy_request_errors",
