@@ -38,6 +38,10 @@ class Allowance(Struct, frozen=True):
     max_in_flight: int = 0
     models: tuple[str, ...] = ()
 
+    def covers(self, model: str) -> bool:
+        """Whether it may ask for a model, by this name."""
+        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+
 
 class Limits(Struct, frozen=True):
     """What a configuration limits.
@@ -53,6 +57,10 @@ class Limits(Struct, frozen=True):
     everybody: Allowance = Allowance()
     keys: Mapping[str, Allowance] = {}
     places: Mapping[str, Places] = {}
+
+    def of(self, caller: str) -> Allowance:
+        """What a caller may."""
+        return self.keys.get(caller, self.everybody)
 
 
 class Bucket:
@@ -211,7 +219,7 @@ class Limiter:
         most = settings.max_body_bytes_in_flight
         if most and self.body_bytes and self.body_bytes + size > most:  # one alone fits always
             raise self._refuse(call, "body_bytes", _busy("Too many large requests are under way", SOON_SECONDS))
-        allowance = limits.keys.get(call.caller, limits.everybody)
+        allowance = limits.of(call.caller)
         if allowance == _ANYTHING:
             return Admission(self, size, None, _NO_BUCKETS)
         return self._admit(allowance, call, size, message=message)
@@ -229,7 +237,7 @@ class Limiter:
 
     def _admit(self, allowance: Allowance, call: Call, size: int, *, message: bool) -> Admission:
         """Lets a call of a limited caller in. Nothing is taken where it is refused."""
-        if allowance.models and not _asks_for(allowance.models, call):
+        if allowance.models and not _asks_within(allowance, call):
             error = ApiError(Reason.PERMISSION_DENIED, "This key is not for the model that the request asks for")
             raise self._refuse(call, "model", error)
         used = self._used.setdefault(call.caller, _Used())
@@ -274,13 +282,12 @@ def _first(own: int | None, others: int) -> int:
     return others if own is None else own
 
 
-def _asks_for(models: tuple[str, ...], call: Call) -> bool:
-    """Whether a call asks for one of `models`. One that cannot be read asks for none, and is told so later."""
+def _asks_within(allowance: Allowance, call: Call) -> bool:
+    """Whether a call asks for what it may. One that cannot be read asks for nothing, and is told so later."""
     try:
-        model = call.head().model
+        return allowance.covers(call.head().model)
     except ApiError:
         return True
-    return any(fnmatchcase(model, pattern) for pattern in models)
 
 
 def _busy(what: str, seconds: int) -> ApiError:

@@ -9,10 +9,12 @@ Claude Code waits three seconds for the list. So what was heard is kept: an old 
 one asked for meanwhile. One question to a provider is under way at a time, whoever waits for it. The first callers
 get what has come within `WAIT_SECONDS`; what comes later, the next ones get. Models that the configuration names
 are shown in any case. A list is all that is ever asked for, which costs nothing.
+
+A caller who may not ask for a model does not see it.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -33,6 +35,14 @@ DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
 CLAUDE_CODE = ("claude-code/", "claude-cli/")
 """Begins Claude Code's `user-agent`: the first where it asks for its menu (seen in 2.1)."""
+
+
+Covers = Callable[[str], bool]
+"""Whether a caller may ask for a model by this name."""
+
+
+def _anything(_: str) -> bool:
+    return True
 
 
 class Listings:
@@ -83,7 +93,12 @@ class Catalogue:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def page(
-        self, after_id: str | None, before_id: str | None, limit: int | None, user_agent: str = ""
+        self,
+        after_id: str | None,
+        before_id: str | None,
+        limit: int | None,
+        user_agent: str = "",
+        covers: Covers = _anything,
     ) -> bytes:
         """One page, as Anthropic's JSON; for Claude Code with ids that its menu shows.
 
@@ -99,7 +114,8 @@ class Catalogue:
         listed = await self._all()
         if show == self._in_menu:
             listed = [(name, model) for name, model in listed if model.converses]
-        models = [show(name, model) for name, model in listed]
+        offered = (self._offered(show(name, model), name, model, covers) for name, model in listed)
+        models = [model for model in offered if model is not None]
         if before_id is not None:
             end = _position(models, before_id, "before_id")
             start = max(0, end - limit)
@@ -118,22 +134,36 @@ class Catalogue:
             }
         )
 
-    async def get(self, model_id: str) -> bytes:
+    async def get(self, model_id: str, covers: Covers = _anything) -> bytes:
         """One model, as Anthropic's JSON: by an id of either list, or by another name that leads to it.
 
         Raises:
             ApiError: NOT_FOUND.
         """
+        found = await self._found(model_id) if covers(model_id) else None
+        if found is None:
+            raise ApiError(Reason.NOT_FOUND, f"model: {model_id}")
+        known = found if covers(found.id) else structs.replace(found, id=model_id)
+        return msgspec.json.encode(known.document())
+
+    async def _found(self, model_id: str) -> Model | None:
         listed = await self._all()
         for show in (self._shown, self._in_menu):
             for name, model in listed:
                 if (shown := show(name, model)).id == model_id:
-                    return msgspec.json.encode(shown.document())
+                    return shown
         target = self._router.called(model_id)
         for name, model in listed:
             if target is not None and (name, model.id) == (target.provider, target.model):
-                return msgspec.json.encode(self._shown(name, model).document())
-        raise ApiError(Reason.NOT_FOUND, f"model: {model_id}")
+                return self._shown(name, model)
+        return None
+
+    def _offered(self, shown: Model, provider: str, model: Model, covers: Covers) -> Model | None:
+        """The model under a name that the caller may ask for; None where there is none."""
+        if covers(shown.id):
+            return shown
+        chosen = f"{provider},{model.id}"
+        return structs.replace(shown, id=chosen) if covers(chosen) else None
 
     def _shown(self, provider: str, model: Model) -> Model:
         return structs.replace(model, id=self._router.name_for(provider, model.id))

@@ -175,24 +175,39 @@ class Proxy:
         await self._backend.catalogue.close()
 
     async def list_models(
-        self, after_id: str | None, before_id: str | None, limit: int | None, user_agent: str = ""
+        self,
+        after_id: str | None,
+        before_id: str | None,
+        limit: int | None,
+        user_agent: str = "",
+        caller: str = "",
     ) -> Reply:
-        """Lists the models of every provider, a page at a time; `user_agent` is the caller's.
+        """Lists the models of every provider that the caller may ask for, a page at a time.
+
+        Args:
+            after_id: The last one of the page before.
+            before_id: The first one of the page after.
+            limit: How many to a page.
+            user_agent: The caller's.
+            caller: Who was let in, as in `Call`.
 
         Raises:
             ApiError: INVALID_REQUEST, for an impossible page.
         """
         self._require_accepting()
-        return Reply(await self._backend.catalogue.page(after_id, before_id, limit, user_agent), {})
+        backend = self._backend
+        covers = backend.limits.of(caller).covers
+        return Reply(await backend.catalogue.page(after_id, before_id, limit, user_agent, covers), {})
 
-    async def get_model(self, model_id: str) -> Reply:
-        """Gets one model.
+    async def get_model(self, model_id: str, caller: str = "") -> Reply:
+        """Gets one model, where the caller may ask for it.
 
         Raises:
             ApiError: NOT_FOUND.
         """
         self._require_accepting()
-        return Reply(await self._backend.catalogue.get(model_id), {})
+        backend = self._backend
+        return Reply(await backend.catalogue.get(model_id, backend.limits.of(caller).covers), {})
 
     def _require_accepting(self) -> None:
         if not self._serving.accepting:

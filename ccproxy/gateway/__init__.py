@@ -268,11 +268,12 @@ class Gateway:
                 query.get("before_id"),
                 None if limit is None else int(limit),
                 request.headers.get("user-agent", ""),
+                request[_who],
             )
         )
 
     async def _model(self, request: web.Request) -> web.Response:
-        return reply(await self._proxy.get_model(request.match_info["model_id"]))
+        return reply(await self._proxy.get_model(request.match_info["model_id"], request[_who]))
 
     async def _call(self, request: web.Request) -> Call:
         """Reads the request, refusing what cannot be a document of the Messages API."""

@@ -80,13 +80,14 @@ class ProxyService:
             asked.before_id if asked.HasField("before_id") else None,
             asked.limit if asked.HasField("limit") else None,
             next(iter(rpc.headers.get("user-agent", ())), ""),
+            rpc.who,
         )
         await rpc.announce(reply.headers)
         return _message(ListModelsResponse, reply.body)
 
     async def get_model(self, request: bytes, rpc: Rpc) -> bytes:
         """GET /v1/models/{id}."""
-        reply = await self._proxy.get_model(parse(GetModelRequest, request).model_id)
+        reply = await self._proxy.get_model(parse(GetModelRequest, request).model_id, rpc.who)
         await rpc.announce(reply.headers)
         return _message(Model, reply.body)
 

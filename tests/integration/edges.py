@@ -46,8 +46,8 @@ class Edge(Protocol):
     async def create(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome: ...
     async def stream(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome: ...
     async def count(self, document: dict[str, Any], headers: Mapping[str, str] = {}) -> Outcome: ...
-    async def models(self, **query: Any) -> Outcome: ...
-    async def model(self, model_id: str) -> Outcome: ...
+    async def models(self, headers: Mapping[str, str] = {}, **query: Any) -> Outcome: ...
+    async def model(self, model_id: str, headers: Mapping[str, str] = {}) -> Outcome: ...
 
 
 class HttpEdge:
@@ -85,11 +85,11 @@ class HttpEdge:
         path = "/v1/messages/count_tokens"
         return self._outcome(await self.client.post(path, json=document, headers=headers))
 
-    async def models(self, **query: Any) -> Outcome:
-        return self._outcome(await self.client.get("/v1/models", params=query))
+    async def models(self, headers: Mapping[str, str] = {}, **query: Any) -> Outcome:
+        return self._outcome(await self.client.get("/v1/models", params=query, headers=headers))
 
-    async def model(self, model_id: str) -> Outcome:
-        return self._outcome(await self.client.get(f"/v1/models/{model_id}"))
+    async def model(self, model_id: str, headers: Mapping[str, str] = {}) -> Outcome:
+        return self._outcome(await self.client.get(f"/v1/models/{model_id}", headers=headers))
 
     def _outcome(self, response: httpx.Response) -> Outcome:
         document = response.json()
@@ -145,11 +145,13 @@ class GrpcEdge:
         request = json_codec.decode(proxy_pb2.CountTokensRequest, msgspec.json.encode(document))
         return await self._unary(self.stub.CountTokens(request, metadata=tuple(headers.items())))
 
-    async def models(self, **query: Any) -> Outcome:
-        return await self._unary(self.stub.ListModels(proxy_pb2.ListModelsRequest(**query)))
+    async def models(self, headers: Mapping[str, str] = {}, **query: Any) -> Outcome:
+        request = proxy_pb2.ListModelsRequest(**query)
+        return await self._unary(self.stub.ListModels(request, metadata=tuple(headers.items())))
 
-    async def model(self, model_id: str) -> Outcome:
-        return await self._unary(self.stub.GetModel(proxy_pb2.GetModelRequest(model_id=model_id)))
+    async def model(self, model_id: str, headers: Mapping[str, str] = {}) -> Outcome:
+        request = proxy_pb2.GetModelRequest(model_id=model_id)
+        return await self._unary(self.stub.GetModel(request, metadata=tuple(headers.items())))
 
     async def _unary(self, call: Any) -> Outcome:
         try:

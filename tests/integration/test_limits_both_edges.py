@@ -184,6 +184,25 @@ async def test_a_key_has_its_own_limits_and_models():
     assert [told(each.failure) for each in wrong] == [(403, "permission_error", False, False)] * 2
 
 
+async def test_a_key_sees_the_models_that_it_may_ask_for():
+    """A list of what is refused is of no use, and tells what else there is."""
+    keys = (KeyConfig("one", key=Secret("k1"), models=["openai,*"]), KeyConfig("two", key=Secret("k2")))
+    one, two = {"x-api-key": "k1"}, {"authorization": "Bearer k2"}
+    async with serving(demo(*keys)) as (_, edges):
+        seen = [await edge.models(one, limit=1000) for edge in edges]
+        everything = [await edge.models(two, limit=1000) for edge in edges]
+        names = [model["id"] for model in seen[0].document["data"]]
+        hidden = [await edge.model("claude-demo-1", one) for edge in edges]
+        found = [await edge.model(name, who) for edge in edges for name in names for who in (one, two)]
+
+    assert names
+    assert all(name.startswith("openai,") for name in names)
+    assert seen[0].document == seen[1].document
+    assert {"claude-demo-1", *names} < {model["id"] for model in everything[0].document["data"]}
+    assert [each.failure and each.failure.http_status for each in hidden] == [404, 404]
+    assert {each.document["id"] for each in found} == set(names)
+
+
 @asynccontextmanager
 async def one_place(**limits: Any) -> AsyncIterator[tuple[Service, Edges]]:
     """A service that sends its provider one call at a time."""

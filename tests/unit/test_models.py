@@ -214,6 +214,35 @@ async def test_a_model_can_be_asked_for_by_every_name_that_leads_to_it(spelling:
     assert msgspec.json.decode(await shop.catalogue.get(spelling))["id"] == shown
 
 
+@pytest.mark.parametrize(
+    ("covered", "ids"),
+    [
+        ("claude-a", ["claude-a"]),
+        ("openai,gpt-a", ["openai,gpt-a"]),
+        ("gpt-a", ["gpt-a"]),
+        ("openai/gpt-a", []),
+        ("claude-via-openai/gpt-a", []),
+        ("", []),
+    ],
+)
+async def test_a_model_is_listed_by_a_name_that_the_caller_may_use(shop: Shop, covered: str, ids: list[str]):
+    """A list shows no name that a request would be refused for."""
+    page = msgspec.json.decode(await shop.catalogue.page(None, None, None, covers=covered.__eq__))
+
+    assert [model["id"] for model in page["data"]] == ids
+
+
+@pytest.mark.parametrize("name", ["gpt-a", "openai,gpt-a", "openai/gpt-a", "claude-via-openai/gpt-a", "small"])
+async def test_a_caller_finds_a_model_by_the_name_that_it_may_use(name: str):
+    """What comes back can be asked for; every other name of it is unknown."""
+    shop = Shop([listed(*CLAUDE)], [listed(*GPT)], {"small": RouteConfig("openai", "gpt-a")})
+
+    assert msgspec.json.decode(await shop.catalogue.get(name, name.__eq__))["id"] == name
+    with pytest.raises(ApiError) as raised:
+        await shop.catalogue.get(name, "claude-a".__eq__)
+    assert raised.value.reason is Reason.NOT_FOUND
+
+
 @pytest.mark.parametrize("name", ["nobody,gpt-a", "claude-via-nobody/gpt-a", "openai,gpt-z", "claude-z", ""])
 async def test_a_name_that_leads_to_no_listed_model_is_not_found(name: str):
     """The route `default` takes any name; that makes no model of it."""
