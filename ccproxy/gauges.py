@@ -61,7 +61,7 @@ def add(
     )
     metrics.gauge(
         "ccproxy_body_bytes_in_flight",
-        "The size of the requests under way.",
+        "The size of the requests under way, and of what has come of others.",
         lambda: {(): float(limiter.body_bytes)},
     )
     metrics.gauge(

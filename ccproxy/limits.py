@@ -2,6 +2,7 @@
 
     Limits    what a configuration says; a reload brings new ones
     Limiter   what has been used, for the life of the process: a reload takes nothing back
+    Arrival   a request that is still being read: its bytes count from the first
     Admission one call's leave: headers for the caller, its tokens, its end
 
 A refusal is ours, so it names no provider: no circuit counts it. Everything is for this process; replicas each
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from typing import Self
 
 from msgspec import Struct
 
@@ -27,6 +29,7 @@ from ccproxy.pressure import Pressure
 SOON_SECONDS = 1  # until a place may be free: most calls end within seconds
 SHED_SECONDS = 2  # until the load has been looked at a few times more
 MOST_DEBT_MINUTES = 60  # a count that a provider got wrong must not lock a caller out for good
+TOO_LARGE_TOGETHER = "Too many large requests are under way"
 _ALMOST_ONE = 1 - 1e-9  # what floats make of one
 
 
@@ -123,6 +126,45 @@ class _Used:
         return bucket
 
 
+class Arrival:
+    """A request that is being read, as a context. Once it is there, the call that it becomes counts its bytes."""
+
+    __slots__ = ("_edge", "_limiter", "_most", "_size")
+
+    def __init__(self, limiter: "Limiter", edge: str, most: int) -> None:
+        self._limiter = limiter
+        self._edge = edge
+        self._most = most
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._limiter.body_bytes -= self._size
+
+    def expect(self, size: int) -> None:
+        """It will have so many bytes, it says. They are not kept free for it: it may never send them.
+
+        Raises:
+            ApiError: They do not fit beside the others.
+        """
+        others = self._limiter.body_bytes - self._size
+        if self._most and others and others + size > self._most:  # one alone fits always
+            self._limiter.metrics.rejected(self._edge, "body_bytes")
+            raise _busy(TOO_LARGE_TOGETHER, SOON_SECONDS)
+
+    def grow(self, size: int) -> None:
+        """So many more bytes have come.
+
+        Raises:
+            ApiError: As `expect`.
+        """
+        self.expect(self._size + size)
+        self._size += size
+        self._limiter.body_bytes += size
+
+
 class Admission:
     """One call's leave. It must be closed."""
 
@@ -167,7 +209,7 @@ class Limiter:
 
     Attributes:
         in_flight: Calls under way.
-        body_bytes: The size of their requests.
+        body_bytes: The size of their requests, and of what has come of requests that are being read.
         pressure: Whether the process has too much to do.
     """
 
@@ -181,7 +223,7 @@ class Limiter:
         self.in_flight = 0
         self.body_bytes = 0
         self.pressure = Pressure()
-        self._metrics = metrics
+        self.metrics = metrics
         self._wall = wall
         self._used: dict[str, _Used] = {}
         self._places: dict[str, Places] = {}
@@ -197,6 +239,10 @@ class Limiter:
                 places[provider.name] = known
         everybody = Allowance(settings.requests_per_minute, settings.tokens_per_minute, settings.key_max_in_flight)
         return Limits(settings, everybody, {key.name: _allowance(key, everybody) for key in config.keys}, places)
+
+    def arrival(self, limits: Limits, edge: str) -> Arrival:
+        """A request that begins to come in by this edge."""
+        return Arrival(self, edge, limits.settings.max_body_bytes_in_flight)
 
     def admit(self, limits: Limits, call: Call, *, message: bool) -> Admission:
         """Lets `call` in.
@@ -218,7 +264,7 @@ class Limiter:
             raise self._refuse(call, "in_flight", _busy("Too many calls are under way", SOON_SECONDS))
         most = settings.max_body_bytes_in_flight
         if most and self.body_bytes and self.body_bytes + size > most:  # one alone fits always
-            raise self._refuse(call, "body_bytes", _busy("Too many large requests are under way", SOON_SECONDS))
+            raise self._refuse(call, "body_bytes", _busy(TOO_LARGE_TOGETHER, SOON_SECONDS))
         allowance = limits.of(call.caller)
         if allowance == _ANYTHING:
             return Admission(self, size, None, _NO_BUCKETS)
@@ -260,7 +306,7 @@ class Limiter:
         return Admission(self, size, used, buckets)
 
     def _refuse(self, call: Call, reason: str, error: ApiError) -> ApiError:
-        self._metrics.rejected(call.edge, reason)
+        self.metrics.rejected(call.edge, reason)
         return error
 
 

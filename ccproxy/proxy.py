@@ -15,11 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from ccproxy.backend import Backend
-from ccproxy.call import Call
+from ccproxy.call import Call, Edge
 from ccproxy.documents import decode_request, replace_members
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
 from ccproxy.journey import Journey
-from ccproxy.limits import Admission, Limiter
+from ccproxy.limits import Admission, Arrival, Limiter
 from ccproxy.logs import LoggedRequest, RequestLog
 from ccproxy.message_stream import MessageStream, broken
 from ccproxy.messages import Usage
@@ -75,6 +75,10 @@ class Proxy:
         """Ends every running call with `error`."""
         for patience in tuple(self._running):
             patience.interrupt(error)
+
+    def arrival(self, edge: Edge) -> Arrival:
+        """The room for a request that an edge begins to read."""
+        return self._limiter.arrival(self._backend.limits, edge)
 
     async def create_message(self, call: Call) -> Reply:
         """Creates one message and returns it whole.

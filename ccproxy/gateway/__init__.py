@@ -287,7 +287,7 @@ class Gateway:
         return Call(
             edge=EDGE,
             request_id=request[_id],
-            body=await read(request, self._max_body_bytes, self._connections.body_timeout),
+            body=await self._body(request),
             headers=self._access.without_keys(_spelled(headers)),
             query=request.query_string,
             deadline=deadline(headers, asyncio.get_running_loop().time()),
@@ -295,6 +295,10 @@ class Gateway:
             trace=incoming(headers) if span is None else span.trace,
             span=span,
         )
+
+    async def _body(self, request: web.Request) -> bytes:
+        with self._proxy.arrival(EDGE) as arrival:
+            return await read(request, self._max_body_bytes, self._connections.body_timeout, arrival)
 
 
 class _Streamed(web.StreamResponse):

@@ -20,7 +20,7 @@ from abuse.wire import Wire, post, request
 from ccproxy_pb.v1 import json_codec, proxy_pb2, proxy_pb2_grpc
 
 from ccproxy.app import Service, running
-from ccproxy.config import Config, ConnectionsConfig, Duration
+from ccproxy.config import Config, ConnectionsConfig, Duration, LimitsConfig, Size
 from ccproxy.gateway.connections import LOCAL_RESERVE, Connection, Gate
 
 SHORT = 0.4  # seconds
@@ -189,6 +189,42 @@ async def test_a_slow_body_is_a_request_timeout():
         assert (answer.status, answer.closes, answer.headers["x-should-retry"]) == (408, True, "true")
         assert b"body did not arrive within 0.4 s" in answer.body
         assert metric(service, 'ccproxy_rejected_total{interface="http",reason="request_timeout"}') == 1
+
+
+async def test_bodies_that_are_being_read_count_together():
+    """Uploads that never end would fill the memory before any of them is a call. Those that fit go on."""
+    body = OK[:-1] + b" " * 600_000 + b"}"
+    config = Config(port=0, grpc_port=0, demo=True, limits=LimitsConfig(max_body_bytes_in_flight=Size(1_150_000)))
+    async with running(config, {}) as service, contextlib.AsyncExitStack() as stack:
+
+        async def wire() -> Wire:
+            opened = await Wire.open(service.http_port)
+            stack.push_async_callback(opened.close)
+            return opened
+
+        started = [await wire(), await wire()]
+        for each in started:
+            await each.send(post(body)[:500_000])
+        await until(lambda: service.limiter.body_bytes > 990_000)
+        claiming, growing = await wire(), await wire()
+        await claiming.send(post(body)[:200])
+        await growing.send(CHUNKS + b"30d40\r\n" + b" " * 200_000)
+        late = [await claiming.answer(), await growing.answer()]
+        await started[0].send(post(body)[500_000:])
+        first = await started[0].answer()
+        left = await wire()
+        await left.send(post(body)[:300_000])
+        await until(lambda: service.limiter.body_bytes > 790_000)
+        await left.close()
+        await started[1].send(post(body)[500_000:])
+        second = await started[1].answer()
+
+        assert [(each.status, each.error, each.headers["retry-after"]) for each in late if each] == [
+            (503, "overloaded_error", "1")
+        ] * 2
+        assert [each and each.status for each in (first, second)] == [200, 200]
+        assert metric(service, 'ccproxy_rejected_total{interface="http",reason="body_bytes"}') == 2
+        await until(lambda: service.limiter.body_bytes == 0)
 
 
 async def test_a_body_that_comes_earns_time():

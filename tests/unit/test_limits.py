@@ -92,6 +92,39 @@ def test_large_requests_are_counted_together():
     assert bench.limiter.body_bytes == 400
 
 
+def test_a_request_counts_from_its_first_byte():
+    """Slow uploads would else fill the memory while none of them is a call yet."""
+    bench = Bench(max_body_bytes_in_flight=Size(1000))
+    with bench.limiter.arrival(bench.limits, "grpc") as arrival:
+        arrival.expect(5000)  # alone
+        arrival.grow(300)
+        arrival.grow(300)
+        assert bench.limiter.body_bytes == 600
+        call = bench.call(size=400)
+        assert bench.refusal(size=401).status == 503
+        with pytest.raises(ApiError) as caught:
+            arrival.grow(1)
+    assert (caught.value.status, caught.value.retry_after) == (503, 1)
+    assert bench.limiter.body_bytes == 400
+    call.close()
+
+    assert bench.rejected == {"body_bytes": 2}
+    assert bench.limiter.body_bytes == 0
+
+
+def test_what_a_request_says_of_its_size_keeps_no_room():
+    """It may never come, and would keep others out meanwhile."""
+    bench = Bench(max_body_bytes_in_flight=Size(1000))
+    call = bench.call(size=400)
+    with bench.limiter.arrival(bench.limits, "grpc") as one, bench.limiter.arrival(bench.limits, "grpc") as other:
+        one.expect(600)
+        other.expect(600)
+        with pytest.raises(ApiError):
+            other.expect(601)
+        assert bench.limiter.body_bytes == 400
+    call.close()
+
+
 def test_one_request_alone_is_never_too_large():
     """Else a limit below the largest request would refuse it for ever, with the advice to try again."""
     bench = Bench(max_body_bytes_in_flight=Size(1000))
