@@ -156,19 +156,19 @@ def with_key_variables(config: Config, environ: Mapping[str, str], home: Path, p
     providers = []
     for index, provider in enumerate(config.providers):
         if provider.enabled and _takes_variable(provider):
-            key, variable = _key(provider.kind, environ, home, problems)
+            key, file, variable = _key(provider.kind, environ, home, problems)
             if variable:
                 problems.came_from(f"$.providers[{index}].api_key", variable)
-            providers.append(structs.replace(provider, api_key=key))
+            providers.append(structs.replace(provider, api_key=key, api_key_file=file))
         else:
             providers.append(provider)
     named = {name for provider in providers for name in (provider.type, provider.name)}
     if not config.demo and not problems.failed("$.providers"):
         for type_ in PROVIDER_TYPES:
-            key, variable = (None, "") if type_ in named else _key(type_, environ, home, problems)
+            key, file, variable = (None, "", "") if type_ in named else _key(type_, environ, home, problems)
             if variable:
                 problems.came_from(f"$.providers[{len(providers)}]", variable)
-                providers.append(ProviderConfig(type_, api_key=key))
+                providers.append(ProviderConfig(type_, api_key=key, api_key_file=file))
     return structs.replace(config, providers=providers)
 
 
@@ -190,20 +190,21 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-def _key(type_: str, environ: Mapping[str, str], home: Path, problems: Problems) -> tuple[Secret | None, str]:
-    """A type's key in the environment and the variable that has it; no variable's name where none has."""
+def _key(type_: str, environ: Mapping[str, str], home: Path, problems: Problems) -> tuple[Secret | None, str, str]:
+    """A type's key in the environment, the file and the variable that it came from; empty where none did."""
     names = PROVIDER_TYPES[type_].variables
     name = next((each for each in names if value_of(each, environ)), "")
     in_file = next((f"{each}_FILE" for each in names if value_of(f"{each}_FILE", environ)), "")
     if name and in_file:
         problems.note(in_file, f"{name} is set, too; unset one of them")
     if name or not in_file:
-        return (Secret(value_of(name, environ)), name) if name else (None, "")
+        return (Secret(value_of(name, environ)), "", name) if name else (None, "", "")
+    file = path(value_of(in_file, environ), home)
     try:
-        return secret_file.read(path(value_of(in_file, environ), home)), in_file
+        return secret_file.read(file), file, in_file
     except secret_file.SecretFileError as error:
         problems.note(in_file, str(error))
-        return None, in_file
+        return None, file, in_file
 
 
 def path(text: str, home: Path) -> str:

@@ -75,8 +75,8 @@ def read(path: Path | None, environ: Mapping[str, str], home: Path, *, demo: boo
         config = Shape(problems, environ).struct(Config, document, "$")
     config = environment.with_variables(config, environ, problems)
     config = _tidy(config, home)
-    config = environment.with_key_variables(config, environ, home, problems)
     config = _with_key_files(config, problems)
+    config = environment.with_key_variables(config, environ, home, problems)
     if demo or _is_alone(config, document, environ):
         config = structs.replace(config, demo=True)
     checks.check(config, problems)

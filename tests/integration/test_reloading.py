@@ -56,9 +56,11 @@ def routed_to(provider: str, demo: Demo, **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(home: Path, config: Mapping[str, Any]) -> AsyncIterator[tuple[Process, Clients]]:
+async def serving(
+    home: Path, config: Mapping[str, Any], environ: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Process, Clients]]:
     """A ready process and a client of each edge."""
-    with process(home, config) as service:
+    with process(home, config, environ) as service:
         await asyncio.to_thread(service.until_ready)
         clients = Clients(service)
         try:
@@ -240,6 +242,26 @@ async def test_a_providers_renewed_key_is_used(home: Path, tmp_path: Path):
 
     assert list(dict.fromkeys(seen)) == ["first", "second"]
     assert "second" not in told
+
+
+async def test_a_renewed_key_file_of_the_environment_is_read(home: Path, demo: Demo, tmp_path: Path):
+    """A container is given its secrets in files that variables name."""
+    key = tmp_path / "key"
+    key.write_text("first\n")
+    key.chmod(0o600)
+    nowhere = {"proxy_url": "http://127.0.0.1:9"}  # OpenAI itself is not asked; the demo is on this host
+    config = routed_to("anthropic", demo, **nowhere)
+    config["providers"] = [config["providers"][0], {"name": "openai"}]
+    async with serving(home, config, {"OPENAI_API_KEY_FILE": str(key)}) as (_, clients):
+        (tmp_path / "new").write_text("second\n")
+        (tmp_path / "new").chmod(0o600)
+        (tmp_path / "new").rename(key)
+
+        async def is_loaded() -> bool:
+            return bool((await configuration(clients.http))["reloads"])
+
+        await until(is_loaded)
+        assert await provider_of(clients.http) == "anthropic"
 
 
 async def test_a_reload_does_not_disturb_an_end(home: Path, demo: Demo):

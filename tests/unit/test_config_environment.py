@@ -179,9 +179,10 @@ def test_a_demo_refused_by_the_environment_does_not_come_by_itself(home: Path):
 
 def test_a_providers_key_can_be_in_a_file(home: Path):
     """As Docker's secrets are."""
-    config = read(home, None, {"OPENAI_API_KEY_FILE": secret_in(home, f"{CANARY}\n")})
+    file = secret_in(home, f"{CANARY}\n")
+    config = read(home, None, {"OPENAI_API_KEY_FILE": file})
 
-    assert config.providers == [ProviderConfig("openai", api_key=Secret(CANARY))]
+    assert config.providers == [ProviderConfig("openai", api_key=Secret(CANARY), api_key_file=file)]
 
 
 def test_a_providers_key_and_its_file_exclude_each_other(home: Path):

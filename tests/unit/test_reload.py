@@ -179,6 +179,18 @@ def test_the_files_of_the_providers_are_looked_at(tmp_path: Path):
     assert files(read(config, {}, tmp_path)) == [config, *(tmp_path / name for name in ("a", "b", "ca.pem"))]
 
 
+def test_key_files_of_the_environment_are_looked_at(tmp_path: Path):
+    """They are renewed like others: a container's secret is named by a variable alone."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("secret")
+        (tmp_path / name).chmod(0o600)
+    config = tmp_path / "config.json"
+    config.write_text('{"providers": [{"name": "openai"}]}')
+    environ = {"OPENAI_API_KEY_FILE": "~/a", "ANTHROPIC_API_KEY_FILE": str(tmp_path / "b")}
+
+    assert files(read(config, environ, tmp_path)) == [config, tmp_path / "a", tmp_path / "b"]
+
+
 def test_the_files_of_tls_are_looked_at():
     """A certificate is renewed every few weeks, and nobody tells the process."""
     config = Config(tls=TlsConfig("/tls.crt", "/tls.key", "/ca.crt"))
