@@ -1,7 +1,8 @@
 """Asks the running service over HTTP, straight: no proxy is in between, and nothing but the standard library.
 
 Over TLS the service is known by its very certificate, whatever name is in it, whoever issued it and however long
-ago: the lock file says which one it is, and who shows it has its key. Nothing is sent before that is seen.
+ago: the lock file says which one it is, and who shows it has its key. Nothing is sent before that is seen. Only an
+address that the operator names is known as elsewhere, by an authority and a name.
 """
 
 import contextlib
@@ -31,11 +32,46 @@ class Answer(Struct, frozen=True):
     body: bytes
 
 
+class Vouched(Struct, frozen=True):
+    """A certificate that an authority vouches for.
+
+    Attributes:
+        authorities: A file of them in PEM; empty for the system's.
+        name: What the certificate must name; empty for the host that is asked.
+        certificate, key: Files of what is shown there; empty for the environment's, if any.
+    """
+
+    authorities: str = ""
+    name: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    def own(self) -> tuple[str, str | None]:
+        """The files of what is shown."""
+        if self.certificate:
+            return self.certificate, self.key or None
+        return os.environ.get(CLIENT_CERTIFICATE, ""), os.environ.get(CLIENT_KEY) or None
+
+    def context(self) -> ssl.SSLContext:
+        """How to speak to it.
+
+        Raises:
+            OSError: A file cannot be used.
+        """
+        context = ssl.create_default_context(cafile=self.authorities or None)
+        certificate, key = self.own()
+        if certificate:
+            context.load_cert_chain(certificate, key)
+        return context
+
+
 class UnknownClientError(ConnectionError):
     """The service itself is there, and hangs up on this client: it wants a certificate."""
 
 
-def get(url: str, path: str, key: str | None = None, seconds: float = SECONDS, certificate: str = "") -> Answer:
+def get(
+    url: str, path: str, key: str | None = None, seconds: float = SECONDS, certificate: str | Vouched = ""
+) -> Answer:
     """Asks for `path`.
 
     Args:
@@ -43,29 +79,50 @@ def get(url: str, path: str, key: str | None = None, seconds: float = SECONDS, c
         path: What is asked for.
         key: CCProxy's key.
         seconds: How long each step may take.
-        certificate: The SHA-256 of the certificate that an https service shows.
+        certificate: The SHA-256 of the certificate that an https service shows, or who vouches for it.
 
     Raises:
+        ssl.SSLCertVerificationError: Nobody vouches for it.
         UnknownClientError: It wants a client's certificate.
         OSError: Nobody answers, or not in HTTP, or somebody else.
     """
     headers: dict[str, bytes] = {} if key is None else {"x-api-key": key.encode("utf-8", "surrogateescape")}
     try:
         parts = urlsplit(url)
-        connection = _connection(parts.scheme, parts.hostname or "", parts.port, seconds)
+        connection = _connection(parts.scheme, parts.hostname or "", parts.port, seconds, certificate)
         with contextlib.closing(connection):
             connection.connect()
-            if isinstance(connection.sock, ssl.SSLSocket):
+            if isinstance(connection.sock, ssl.SSLSocket) and isinstance(certificate, str):
                 _expected(connection.sock, certificate, url)
             return _answer(connection, path, headers)
+    except ssl.SSLCertVerificationError:  # which is a ValueError
+        raise
     except (http.client.HTTPException, ValueError) as error:  # ValueError: no such host or port can be
         raise ConnectionError(f"no HTTP is spoken on {url}") from error
 
 
-def _connection(scheme: str, host: str, port: int | None, seconds: float) -> http.client.HTTPConnection:
+def _connection(
+    scheme: str, host: str, port: int | None, seconds: float, certificate: str | Vouched
+) -> http.client.HTTPConnection:
     if scheme != "https":
         return http.client.HTTPConnection(host, port, timeout=seconds)
+    if isinstance(certificate, Vouched):
+        return _VouchedConnection(host, port, seconds, certificate)
     return http.client.HTTPSConnection(host, port, timeout=seconds, context=_client_context())
+
+
+class _VouchedConnection(http.client.HTTPSConnection):
+    """A connection to one that may have another name than the host that is asked."""
+
+    def __init__(self, host: str, port: int | None, seconds: float, vouched: Vouched) -> None:
+        self._trusted = vouched.context()
+        self._name = vouched.name or host
+        super().__init__(host, port, timeout=seconds, context=self._trusted)
+
+    def connect(self) -> None:
+        """Connects, and looks at the certificate."""
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._trusted.wrap_socket(self.sock, server_hostname=self._name)
 
 
 def _client_context() -> ssl.SSLContext:

@@ -143,6 +143,57 @@ def test_with_client_certificates_the_commands_say_what_they_need(tmp_path: Path
     assert [(each.returncode, each.stderr) for each in shown] == [(0, "")] * 4
 
 
+def test_health_of_an_address_speaks_tls(tmp_path: Path, authority: Authority):
+    """For a check from outside: without a lock file, an authority vouches for the certificate and its name."""
+    client, other = authority.client(), Authority(tmp_path)
+    ca = ["--ca", str(authority.pair.cert)]
+    own = ["--cert", str(client.cert), "--key", str(client.key)]
+    with user(tmp_path / "home", authority, tls={"client_ca_file": str(authority.pair.cert)}) as (cli, _):
+        cli.run("start")
+        http, rpc = f"127.0.0.1:{cli.port}", f"127.0.0.1:{cli.grpc_port}"
+        good = [
+            cli.run("health", "--addr", http, *ca, *own),
+            cli.run("health", "--addr", http, *ca, *own, "--server-name", "localhost"),
+            cli.run("health", "--grpc", "--addr", rpc, *ca, *own, "--server-name", "localhost"),
+            cli.run("health", "--grpc", "--addr", rpc, *ca, *own),
+            cli.run(
+                "health",
+                "--addr",
+                http,
+                *ca,
+                env={"CCPROXY_CLIENT_CERT_FILE": own[1], "CCPROXY_CLIENT_KEY_FILE": own[3]},
+            ),
+        ]
+        unknown = [
+            cli.run("health", "--addr", http, "--tls", *own),
+            cli.run("health", "--addr", http, "--ca", str(other.pair.cert), *own),
+            cli.run("health", "--addr", http, *ca, *own, "--server-name", "elsewhere.example"),
+            cli.run("health", "--addr", http, *ca),
+        ]
+        silent = [
+            cli.run("health", "--grpc", "--addr", rpc, "--ca", str(other.pair.cert), *own),
+            cli.run("health", "--addr", http),
+        ]
+        wrong = [
+            cli.run("health", *ca),
+            cli.run("health", "--addr", http, *ca, "--key", str(client.key)),
+            cli.run("health", "--addr", http, "--ca", str(client.key)),
+        ]
+
+    assert [(each.returncode, each.stdout, each.stderr) for each in good] == [
+        (0, word, "") for word in ("healthy\n", "healthy\n", "SERVING\n", "SERVING\n", "healthy\n")
+    ]
+    assert [each.returncode for each in unknown] == [1] * 4
+    for each, why in zip(
+        unknown,
+        ("certificate", "certificate", "not valid for 'elsewhere.example'", "client certificate is needed"),
+        strict=True,
+    ):
+        assert why in each.stderr
+    assert [(each.returncode, each.stdout) for each in silent] == [(1, "unreachable\n")] * 2
+    assert [each.returncode for each in wrong] == [2] * 3
+
+
 @pytest.mark.parametrize("probe", PROBERS.values(), ids=PROBERS)
 def test_with_a_port_for_probes_health_needs_no_certificate(tmp_path: Path, authority: Authority, probe: Prober):
     """It is what a container's health check asks, and a kubelet: it speaks no TLS before 1.37, and has no key."""
