@@ -267,7 +267,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration.
 
     Attributes:
-        host: The address both edges bind. Others than this host's own need a key.
+        host: The address both edges bind; `::` is every one, IPv4's too. Others than this host's own need a key.
         port: The HTTP port; 0 takes a free one.
         grpc_port: The gRPC port; 0 switches gRPC off.
         health_port: A port for grpc.health.v1 alone, always without TLS: for probes that have no certificate. 0 is

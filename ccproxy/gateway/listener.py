@@ -11,6 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 from ccproxy.gateway.connections import Runner
 
 BACKLOG = 1024  # the default of 128 lost a third of 200 simultaneous connects
+EVERY_ADDRESS = "::"
 
 Connected = tuple[asyncio.Transport, RequestHandler] | BaseException
 
@@ -33,7 +34,11 @@ class Listener:
         """
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(runner.protocol, host, port, ssl=context, backlog=BACKLOG)
+            if host == EVERY_ADDRESS:
+                sock = _dual_stack(port)
+                server = await loop.create_server(runner.protocol, sock=sock, ssl=context, backlog=BACKLOG)
+            else:
+                server = await loop.create_server(runner.protocol, host, port, ssl=context, backlog=BACKLOG)
         except OSError as error:
             what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
             raise OSError(error.errno, f"{host}:{port} {what}") from error
@@ -72,6 +77,14 @@ class Listener:
     def expects(self) -> bool:
         """Whether a connection that was made just before the end has not yet come through."""
         return any(not each.done() for each in self._late)
+
+
+def _dual_stack(port: int) -> socket.socket:
+    """A socket for IPv6 and IPv4, as gRPC makes it: asyncio takes IPv6 alone."""
+    both = socket.has_dualstack_ipv6()
+    return socket.create_server(
+        (EVERY_ADDRESS, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=both
+    )
 
 
 def _accepted(listener: socket.socket) -> list[socket.socket]:
