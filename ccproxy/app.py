@@ -116,7 +116,8 @@ class Service:
         await self._runner.setup()
         stack.push_async_callback(self._runner.cleanup)
         context = None if self.tls is None else self.tls.context
-        self._listener = await Listener.open(self._runner, config.host, config.port, context)
+        handshake = config.connections.header_timeout
+        self._listener = await Listener.open(self._runner, config.host, config.port, context, handshake)
         stack.callback(self._listener.stop)
         self.http_port = self._listener.port
         self.status.listening(self.http_port)

@@ -190,7 +190,7 @@ class ConnectionsConfig(Struct, frozen=True, forbid_unknown_fields=True):
         max_total: How many HTTP connections may be open. There are fewer where the process may open few files: two
             in five of those.
         max_per_address: How many of them may come from one address. This host's own are not counted.
-        header_timeout: How long a request's headers may take; over gRPC, the connection's first words.
+        header_timeout: How long a request's headers, or a TLS handshake, may take; over gRPC, the first words.
         body_timeout: How long a request's body may take, and a second more for each 64 KiB that have come, up to
             four times this.
         write_timeout: How long a caller may take nothing of its answer. On Linux the kernel gives it up after two

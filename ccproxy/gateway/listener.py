@@ -19,30 +19,47 @@ Connected = tuple[asyncio.Transport, RequestHandler] | BaseException
 class Listener:
     """A port that is open until `close`."""
 
-    def __init__(self, runner: Runner, server: asyncio.Server, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, runner: Runner, server: asyncio.Server, context: ssl.SSLContext | None, handshake: float | None
+    ) -> None:
         self._runner = runner
         self._server = server
         self._context = context
+        self._handshake = handshake
         self._late: list[asyncio.Future[list[Connected]]] = []
 
     @classmethod
-    async def open(cls, runner: Runner, host: str, port: int, context: ssl.SSLContext | None) -> "Listener":
+    async def open(
+        cls, runner: Runner, host: str, port: int, context: ssl.SSLContext | None, seconds: float
+    ) -> "Listener":
         """Binds and serves.
+
+        Args:
+            runner: Makes what speaks on a connection.
+            host: The address, or a name of it.
+            port: 0 for a free one.
+            context: For TLS.
+            seconds: How long its handshake may take.
 
         Raises:
             OSError: The address is taken or cannot be bound.
         """
         loop = asyncio.get_running_loop()
+        handshake = None if context is None else seconds
         try:
             if host == EVERY_ADDRESS:
                 sock = _dual_stack(port)
-                server = await loop.create_server(runner.protocol, sock=sock, ssl=context, backlog=BACKLOG)
+                server = await loop.create_server(
+                    runner.protocol, sock=sock, ssl=context, ssl_handshake_timeout=handshake, backlog=BACKLOG
+                )
             else:
-                server = await loop.create_server(runner.protocol, host, port, ssl=context, backlog=BACKLOG)
+                server = await loop.create_server(
+                    runner.protocol, host, port, ssl=context, ssl_handshake_timeout=handshake, backlog=BACKLOG
+                )
         except OSError as error:
             what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
             raise OSError(error.errno, f"{host}:{port} {what}") from error
-        return cls(runner, server, context)
+        return cls(runner, server, context, handshake)
 
     @property
     def port(self) -> int:
@@ -64,7 +81,9 @@ class Listener:
         self._server.close()
         for listener in listeners:
             connecting = [
-                loop.connect_accepted_socket(self._runner.protocol, made, ssl=self._context)
+                loop.connect_accepted_socket(
+                    self._runner.protocol, made, ssl=self._context, ssl_handshake_timeout=self._handshake
+                )
                 for made in _accepted(listener)
             ]
             self._late.append(asyncio.gather(*connecting, return_exceptions=True))  # TLS may fail

@@ -10,6 +10,7 @@ import sys
 import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,9 +19,10 @@ import pytest
 from abuse.cases import OK
 from abuse.wire import Wire, post, request
 from ccproxy_pb.v1 import json_codec, proxy_pb2, proxy_pb2_grpc
+from unit.certificates import Authority
 
 from ccproxy.app import Service, running
-from ccproxy.config import Config, ConnectionsConfig, Duration, LimitsConfig, Size
+from ccproxy.config import Config, ConnectionsConfig, Duration, LimitsConfig, Size, TlsConfig
 from ccproxy.gateway.connections import LOCAL_RESERVE, Connection, Gate
 
 SHORT = 0.4  # seconds
@@ -148,6 +150,20 @@ async def test_a_kept_connection_ends_after_its_own_time():
         await wire.send(request())
         assert (await wire.answer()).status == 200
         assert await wire.end(1 + SLACK) == b""
+
+
+@pytest.mark.parametrize("first", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["silent", "half a hello"])
+async def test_a_tls_handshake_that_does_not_end_is_closed(tmp_path: Path, first: bytes):
+    """Whoever says nothing there would else stay for a minute, before anybody counts it as a connection."""
+    pair = Authority(tmp_path).server()
+    limits = ConnectionsConfig(header_timeout=Duration(SHORT))
+    tls = TlsConfig(str(pair.cert), str(pair.key))
+    async with running(Config(port=0, demo=True, tls=tls, connections=limits), {}) as service:
+        wire = await Wire.open(service.http_port)
+        await wire.send(first)
+
+        assert await wire.end(SHORT + SLACK) == b""
+        await wire.close()
 
 
 HEAD = request("POST", "/v1/messages", "content-type: application/json", "content-length: 1000")
