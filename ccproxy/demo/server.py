@@ -167,7 +167,7 @@ class Demo:
     def _answers(self, dialect: Dialect) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             self.requests += 1
-            return await self._answer(request, dialect, dialect.read(await request.read()))
+            return await self._answer(request, dialect, dialect.read(await _body(request)))
 
         return handler
 
@@ -176,7 +176,7 @@ class Demo:
             self.requests += 1
             if is_stream and request.query.get("alt") != "sse":
                 raise InvalidRequestError("The demo streams server-sent events alone: add alt=sse to the query")
-            body = await request.read()
+            body = await _body(request)
             return await self._answer(
                 request, dialect, dialect.read(body, request.match_info["model"], stream=is_stream)
             )
@@ -208,7 +208,7 @@ class Demo:
     def _counts(self, count: Callable[[bytes], bytes]) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             self.requests += 1
-            return _json(count(await request.read()))
+            return _json(count(await _body(request)))
 
         return handler
 
@@ -223,6 +223,15 @@ class Demo:
             raise asyncio.CancelledError from error  # aiohttp would log the other as a mistake of ours
         finally:
             self.open_streams -= is_stream
+
+
+async def _body(request: web.Request) -> bytes:
+    body = await request.read()
+    try:
+        str(body, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError("The request body is not valid JSON: it is not UTF-8") from error
+    return body
 
 
 async def _perform(request: web.Request, wire: Wire, prompt: Prompt, script: Script) -> web.StreamResponse:

@@ -387,6 +387,23 @@ async def test_refusals_are_in_the_dialect(
     assert (response.status_code, response.json()["error"]["type"]) == (status, kind)
 
 
+COUNTED = ["/anthropic/v1/messages/count_tokens", "/openai/v1/responses/input_tokens"]
+GENERATED = [
+    f"/gemini/v1beta/models/gemini-demo-1:{what}"
+    for what in ("generateContent", "countTokens", "streamGenerateContent?alt=sse")
+]
+
+
+@pytest.mark.parametrize("path", [*(path for path, _ in ANSWERED), *COUNTED, *GENERATED])
+@pytest.mark.parametrize("body", [b"\xff", b'{"model":"m\xff"}', b'{"\xff":1}', '{"model":"é"}'.encode("utf-16")])
+async def test_a_body_that_is_no_utf_8_is_refused(http: httpx.AsyncClient, path: str, body: bytes):
+    """As providers do. An error of the demo's own would look like a provider that fails, and be tried again."""
+    response = await http.post(path, content=body, headers={"content-type": "application/json"})
+
+    assert response.status_code == 400
+    assert "UTF-8" in response.json()["error"]["message"]
+
+
 async def test_a_body_that_is_too_large_is_refused(http: httpx.AsyncClient):
     """At Anthropic's own limit."""
     response = await http.post("/anthropic/v1/messages", content=b" " * (MAX_BODY + 1))
