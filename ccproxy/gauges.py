@@ -64,6 +64,12 @@ def add(
         "The size of the requests under way, and of what has come of others.",
         lambda: {(): float(limiter.body_bytes)},
     )
+    _add_files(metrics, loaded_at, certificate)
+
+
+def _add_files(
+    metrics: Metrics, loaded_at: Callable[[], float], certificate: Callable[[], Certificate | None]
+) -> None:
     metrics.gauge(
         "ccproxy_config_last_success_timestamp_seconds",
         "When the configuration in use was loaded.",

@@ -168,7 +168,9 @@ class Proxy:
                     count = upstream.provider.count(body)
                 except UpstreamProtocolError as error:
                     raise broken(error).by(target.provider, response.status) from error
-                return _count_reply(count, upstream.provider.reply_headers(response.headers))
+                headers = upstream.provider.reply_headers(response.headers)
+                logged.entry.upstream_request_id = headers.get("x-ccproxy-upstream-request-id", "")
+                return _count_reply(count, headers)
 
     def learn_models(self) -> None:
         """Asks every provider what it lists, so that the first caller need not wait. It does not wait either."""

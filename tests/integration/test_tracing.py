@@ -97,7 +97,7 @@ async def test_a_failure_has_the_id_too(log: Log, edge: str, way: str):
 
 
 @EDGES
-@pytest.mark.parametrize("way", ["whole", "stream"])
+@WAYS
 async def test_the_providers_own_id_is_in_the_log(log: Log, edge: str, way: str):
     """Its support asks for it, after a failure more than ever."""
     async with relaying(log) as (echo, _, edges):

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec import UNSET, UnsetType
 
 from ccproxy.call import Call, Target
 from ccproxy.errors import ApiError, Reason, UpstreamProtocolError
@@ -190,6 +191,26 @@ def test_a_whole_answer_passes_as_it_came(provider: Anthropic):
 
     assert answer.body == body
     assert (answer.usage.input_tokens, answer.usage.cache_read_input_tokens) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("details", "thought"),
+    [
+        (b'{"thinking_tokens":5,"new":1}', {"thinking_tokens": 5}),
+        (b'{"thinking_tokens":"five"}', UNSET),
+        (b"{}", UNSET),
+        (b"null", UNSET),
+        (b"[1]", UNSET),
+    ],
+)
+def test_tokens_of_thinking_are_read_where_they_are_what_we_know(
+    provider: Anthropic, details: bytes, thought: dict[str, int] | UnsetType
+):
+    """They are for metrics alone: whatever else is there must not break an answer that only passes."""
+    body = b'{"type":"message","usage":{"output_tokens":9,"output_tokens_details":%b}}' % details
+    answer = exchange(provider).answer(body)
+
+    assert (answer.body, answer.usage.output_tokens, answer.usage.output_tokens_details) == (body, 9, thought)
 
 
 def test_an_error_in_a_200_is_an_error(provider: Anthropic):
