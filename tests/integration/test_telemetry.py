@@ -23,7 +23,15 @@ from integration.test_tracing import PARENT, SPAN, STATE, TRACE, TRACED, send
 
 from ccproxy import logs
 from ccproxy.app import Service, running
-from ccproxy.config import Config, ProviderConfig, RetryConfig, Secret, TelemetryConfig
+from ccproxy.config import (
+    Config,
+    Duration,
+    EndpointConfig,
+    ProviderConfig,
+    RetryConfig,
+    Secret,
+    TelemetryConfig,
+)
 
 EDGES = pytest.mark.parametrize("edge", ["http", "grpc"])
 STREAMS = pytest.mark.parametrize("way", ["whole", "stream"])
@@ -55,15 +63,18 @@ class Told:
 
 @asynccontextmanager
 async def exporting(
-    monkeypatch: pytest.MonkeyPatch, protocol: str = "http/protobuf", **more: Any
+    monkeypatch: pytest.MonkeyPatch, protocol: str = "http/protobuf", *, first: str = "", **more: Any
 ) -> AsyncIterator[Told]:
-    """A service between a provider that remembers and a collector that does."""
+    """A service between a provider that remembers and a collector that does; `first` is another address of it."""
     async with upstream() as echo, collector() as seen:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", seen.grpc if protocol == "grpc" else seen.http)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-collector-key=canary-collector")
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-        provider = ProviderConfig("claude", "anthropic", api_base_url=echo.url, api_key=Secret(PROVIDERS_KEY))
+        others = [EndpointConfig(api_base_url=echo.url)] if first else []
+        provider = ProviderConfig(
+            "claude", "anthropic", first or echo.url, Secret(PROVIDERS_KEY), endpoints=others
+        )
         config = Config(
             **{
                 "port": 0,
@@ -191,6 +202,28 @@ async def test_each_attempt_is_a_span(monkeypatch: pytest.MonkeyPatch, edge: str
     assert (second.failed, second.attributes["ccproxy.attempt"]) == (False, 2)
     assert (first.parent, second.parent, server.failed) == (server.id, server.id, False)
     assert [seen["traceparent"].split("-")[2] for seen in told.echo.seen] == [first.id, second.id]
+
+
+@EDGES
+async def test_an_attempt_that_another_overtook_was_given_up(monkeypatch: pytest.MonkeyPatch, edge: str):
+    """It did not fail, and its provider may bill it."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server:
+        first = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with exporting(monkeypatch, first=first, retry=RetryConfig(hedge_after=Duration(0.1))) as told:
+            outcome = await send(told.edges[edge], "stream")
+            (request,), (slow, quick) = by_kind(await told.collector.until(3))
+
+    assert outcome.failure is None
+    assert (slow.attributes["error.type"], slow.failed) == ("cancelled", False)
+    assert ("error.type" in quick.attributes, quick.attributes["gen_ai.response.id"]) == (False, "msg_up_1")
+    assert slow.parent == quick.parent == request.id
 
 
 @EDGES
