@@ -45,6 +45,8 @@ class Pipeline:
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        # What its threads say after the log has closed would go to standard error as it is.
+        logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
         try:
             resource = _resource()
             spans, metrics = _span_exporter(environ), _metric_exporter(environ)

@@ -634,6 +634,23 @@ def test_a_process_sends_what_waits_at_its_end(tmp_path: Path):
     assert [span.kind for span in asyncio.run(served())] == ["SERVER", "CLIENT"]
 
 
+def test_a_process_without_its_collector_ends_in_time_and_in_our_words(tmp_path: Path):
+    """The libraries' threads outlive the log; their words may quote the collector's address."""
+    (port,) = free_ports(1)
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_BSP_SCHEDULE_DELAY": "10"}
+    with process(tmp_path / "home", {"demo": True, "telemetry": {"export": True}}, environ) as service:
+        service.until_ready()
+        httpx.post(f"{service.url}/v1/messages", json=ask())
+        service.until_said("Transient error")
+        asked = service.terminate()
+        code = service.exit_code()
+        took = time.monotonic() - asked
+
+    assert (code, took < 5) == (0, True)
+    assert [line for line in service.stderr.splitlines() if not line.startswith('{"ts"')] == []
+    assert str(port) not in service.stderr
+
+
 async def test_a_binary_trace_is_no_parent(monkeypatch: pytest.MonkeyPatch):
     """`grpc-trace-bin` is another format's."""
     async with exporting(monkeypatch) as told:
