@@ -32,6 +32,7 @@ from ccproxy.reload import Load, Reloader
 from ccproxy.routing import DEFAULT_ROUTE, Router
 from ccproxy.rpc import HealthPort, Rpc
 from ccproxy.serving import Phase, Serving
+from ccproxy.spans import Telemetry
 from ccproxy.status import Status, build_from
 from ccproxy.systemd import Systemd
 from ccproxy.telemetry import exporting
@@ -98,14 +99,24 @@ class Service:
         backend, _ = await self._backend(config)
         request_log = logs.write if config.log else None
         self.proxy = Proxy(backend, self.metrics, self.serving, request_log=request_log, limiter=self.limiter)
-        limits = config.performance
         stack.push_async_callback(self.proxy.close)
+        await self._open_http(stack, telemetry)
+        await self._open_grpc(stack, telemetry)
+        if config.health_port:
+            health_port = HealthPort(self.status, self._access, self.metrics)
+            self.health_port = await health_port.start(config.host, config.health_port)
+            stack.push_async_callback(health_port.stop)  # at the very end: a drain is not death
+        self.serving.move(Phase.SERVING, "serving")
+        self.proxy.learn_models()
+
+    async def _open_http(self, stack: AsyncExitStack, telemetry: Telemetry | None) -> None:
+        config = self.config
         self._gateway = Gateway(
             self.proxy,
             self.status,
             self._access,
             self.metrics,
-            max_body_bytes=limits.max_request_body_size,
+            max_body_bytes=config.performance.max_request_body_size,
             connections=config.connections,
             telemetry=telemetry,
         )
@@ -121,6 +132,9 @@ class Service:
         stack.callback(self._listener.stop)
         self.http_port = self._listener.port
         self.status.listening(self.http_port)
+
+    async def _open_grpc(self, stack: AsyncExitStack, telemetry: Telemetry | None) -> None:
+        config = self.config
         self._rpc: Rpc | None = None
         if config.grpc_port or config.port == 0:
             self._rpc = Rpc(
@@ -129,18 +143,12 @@ class Service:
                 self._access,
                 self.metrics,
                 reflect=config.grpc_reflection,
-                max_request_bytes=limits.max_request_body_size,
+                max_request_bytes=config.performance.max_request_body_size,
                 connections=config.connections,
                 telemetry=telemetry,
             )
             self.grpc_port = await self._rpc.start(config.host, config.grpc_port, self.tls)
             stack.push_async_callback(self._rpc.stop, 0)
-        if config.health_port:
-            health_port = HealthPort(self.status, self._access, self.metrics)
-            self.health_port = await health_port.start(config.host, config.health_port)
-            stack.push_async_callback(health_port.stop)  # at the very end: a drain is not death
-        self.serving.move(Phase.SERVING, "serving")
-        self.proxy.learn_models()
 
     async def _open_metrics(self, stack: AsyncExitStack) -> None:
         if self.config.metrics_port:
@@ -183,6 +191,8 @@ class Service:
     async def _backend(self, config: Config) -> tuple[Backend, list[HttpTransport]]:
         upstreams, retired = await self._connections.open(config)
         self.router = Router(config, self._listings.providers_of)
+        for provider, model in self.router.models():
+            self.metrics.expect(provider, model)
         self.health.watch(upstreams)
         backend = Backend(
             self.router,

@@ -125,6 +125,13 @@ class Router:
         """The models that the configuration names for a provider."""
         return [Model(id=name, display_name=name) for name in self._providers[provider].models]
 
+    def models(self) -> list[tuple[str, str]]:
+        """Every provider and model that the configuration names together."""
+        listed = [(provider.name, model) for provider in self._providers.values() for model in provider.models]
+        routed = [(route.provider, route.model) for route in self._routes.values()]
+        fallbacks = [(each.provider, each.model) for route in self._routes.values() for each in route.fallbacks]
+        return [(provider, model) for provider, model in listed + routed + fallbacks if model]
+
     def table(self) -> list[Line]:
         """Every rule that can match, in their order."""
         names = ", ".join(self._providers) or "none"

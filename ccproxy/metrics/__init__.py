@@ -186,6 +186,10 @@ class Metrics:
         service, method = self._method(service, method)
         self._grpc_handled.child(service, method, type_, code).value += 1
 
+    def expect(self, provider: str, model: str) -> None:
+        """A model that is configured: its tokens are counted by its name, however many names callers use."""
+        self._calls.expect(provider, model)
+
     def reloaded(self, *, success: bool) -> None:
         """The configuration was to be loaded again."""
         self._reloads.child("success" if success else "failure").value += 1

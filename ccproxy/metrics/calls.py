@@ -310,8 +310,12 @@ class Calls:
         """The token counters of a provider and a model."""
         usage = self._usages.get((provider, model))
         if usage is None:
-            model = self._models.label(model) if len(self._usages) < MAX_MODELS else OTHER
-            usage = self._usages.get((provider, model))
+            return self.expect(provider, self._models.label(model) if len(self._usages) < MAX_MODELS else OTHER)
+        return usage
+
+    def expect(self, provider: str, model: str) -> _Usage:
+        """As `usage`, for a model that is configured or has been admitted: however many others there are."""
+        usage = self._usages.get((provider, model))
         if usage is None:
             usage = self._usages[provider, model] = _Usage(
                 input=self._tokens.child(provider, model, "input"),

@@ -410,6 +410,20 @@ def test_models_beyond_the_limit_are_one_series(metrics: Metrics):
     assert (scraped["other", "openai", "input"], scraped["m0", "openai", "input"]) == (3, 2)
 
 
+def test_a_configured_model_keeps_its_name_whatever_callers_send(metrics: Metrics):
+    """Else whoever uses up the names takes the operator's dashboard away."""
+    for number in range(MAX_MODELS + 1):
+        call = begin(metrics)
+        call.model = f"m{number}"
+        call.succeed(Spent(input=1))
+    metrics.expect("gemini", "configured")
+    call = begin(metrics)
+    call.provider, call.model = "gemini", "configured"
+    call.succeed(Spent(input=7))
+
+    assert samples(metrics, "ccproxy_tokens_total")["configured", "gemini", "input"] == 7
+
+
 def test_one_model_at_many_providers_has_a_limit_too(metrics: Metrics):
     """The same names at each provider would be series of their own again."""
     for provider in ("a", "b", "c"):

@@ -56,6 +56,23 @@ def said(text: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": text}]
 
 
+# What is configured.
+
+
+def test_it_knows_every_model_that_the_configuration_names():
+    """They have series of their own: of routes, their fallbacks and lists of providers; not the caller's own."""
+    listing = ProviderConfig("openai", models=["gpt-5"])
+    route = RouteConfig(
+        "anthropic", "claude", fallbacks=[FallbackConfig("openai", "gpt-4.1"), FallbackConfig("openai")]
+    )
+
+    assert router(ProviderConfig("anthropic"), listing, default=route).models() == [
+        ("openai", "gpt-5"),
+        ("anthropic", "claude"),
+        ("openai", "gpt-4.1"),
+    ]
+
+
 # The caller's choice.
 
 
