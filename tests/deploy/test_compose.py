@@ -14,9 +14,11 @@ import msgspec
 import pytest
 import yaml
 from deploy.engine import IMAGE, Engine, base_name
+from deploy.test_helm import TIDY
 from deploy.test_image import KEY, SPECIFIED, specified_configuration
 from e2e.service import free_ports
 from e2e.tools import PROJECT, require, run
+from yamllint import linter
 
 from ccproxy.config import read
 
@@ -100,6 +102,13 @@ def test_compose_knows_every_key(file: Path):
     program = require("check-jsonschema")
     done = run([program, "--builtin-schema", "vendor.compose-spec", str(file)])
     assert done.returncode == 0, done.stdout
+
+
+def test_the_files_are_tidy():
+    """As the chart's."""
+    for file in [FILE, *FOLDER.rglob("*.yaml")]:
+        found = [str(each) for each in linter.run(file.read_text(), TIDY)]
+        assert not found, f"{file.name}: {found}"
 
 
 def test_the_container_gets_longer_to_end_than_its_calls():
