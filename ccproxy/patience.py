@@ -21,7 +21,8 @@ class Patience:
         self._loop = asyncio.get_running_loop()
         self._end: ApiError | None = None
         self._until = deadline
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._rings_at = 0.0  # uvloop's handles do not say it where that is at once
         self._waiting: asyncio.Task[object] | None = None
         self._rung = False
         self._branches: list[Patience] = []
@@ -60,7 +61,7 @@ class Patience:
         if self._end is not None:
             raise self._end
         self._until = self._deadline if until is None else min(until, self._deadline)
-        if self._alarm is None or self._until < self._alarm.when():
+        if self._alarm is None or self._until < self._rings_at:
             self._set_alarm()
         task = asyncio.current_task()
         if task is None:
@@ -81,6 +82,7 @@ class Patience:
 
     def _set_alarm(self) -> None:
         self.close()
+        self._rings_at = self._until
         self._alarm = self._loop.call_at(self._until, self._ring)
 
     def _ring(self) -> None:

@@ -244,13 +244,16 @@ class Gateway:
                 async for frames in stream:
                     await (response.write_eof if stream.finished else response.write)(frames)
                 await response.write_eof()
-        except ApiError as error:
+        except ConnectionError:
+            raise  # the client has gone: nobody reads an end
+        except Exception as error:
             if response is None:
                 raise
             if call.span is not None:
                 call.span.failed(error)
             # The status is out: the failure is the stream's last event, and never looks like an end.
-            await response.write(Event("error", error.document(call.request_id)).encode())
+            failure = error if isinstance(error, ApiError) else internal(error, log)
+            await response.write(Event("error", failure.document(call.request_id)).encode())
             await response.write_eof()
         return response
 

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from ccproxy import gateway as module
+from ccproxy import sse
 from ccproxy.app import Service, running
 from ccproxy.config import Config
+from ccproxy.message_stream import MessageStream
 from ccproxy.proxy import Proxy
 
 SECRET = "sk-planted-secret"
@@ -205,6 +207,28 @@ async def test_a_mistake_of_ours_is_an_opaque_id(
     assert SECRET not in response.text + caplog.text
     mark = response.json()["error"]["message"].removeprefix("Internal error ")
     assert mark in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_mistake_of_ours_in_mid_stream_is_its_last_event(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """A second status in the middle of a body would be no HTTP, and a stream without an end hangs its reader."""
+    whole = MessageStream.__anext__
+
+    async def broken(stream: MessageStream) -> bytes:
+        if stream._begun:
+            raise ZeroDivisionError(SECRET)
+        return await whole(stream)
+
+    monkeypatch.setattr(MessageStream, "__anext__", broken)
+    response = await client.post("/v1/messages", json={**ASK, "stream": True})
+
+    *_, last = sse.events(response.content)
+    assert response.status_code == 200
+    assert (last.event, msgspec.json.decode(last.data)["error"]["type"]) == ("error", "api_error")
+    assert b"message_stop" not in response.content
+    assert SECRET not in response.text + caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -124,3 +124,16 @@ async def test_an_alarm_between_waits_harms_nobody():
     await asyncio.sleep(0.03)
 
     assert await call.wait(value) == "done"
+
+
+def test_a_deadline_within_the_clocks_grain_is_one():
+    """uvloop counts milliseconds: where less is left it makes no timer, and its handle knows no time."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        call = patience(0.0002)
+        assert [await call.wait(value), await call.wait(value)] == ["done", "done"]
+        with pytest.raises(ApiError):
+            await call.wait(for_ever)
+
+    uvloop.run(main())
