@@ -68,6 +68,7 @@ class Image(Struct, frozen=True, tag="image"):
     """An image."""
 
     source: Base64Source | UrlSource | FileSource | Unknown
+    cache_control: Raw | UnsetType = UNSET
 
 
 class Citations(Struct, frozen=True):
@@ -83,6 +84,7 @@ class Document(Struct, frozen=True, tag="document"):
     title: str | None = None
     context: str | None = None
     citations: Citations | None = None
+    cache_control: Raw | UnsetType = UNSET
 
 
 class Thinking(Struct, frozen=True, tag="thinking"):
@@ -104,6 +106,7 @@ class ToolUse(Struct, frozen=True, tag="tool_use"):
     id: str
     name: str
     input: Raw = EMPTY_OBJECT
+    cache_control: Raw | UnsetType = UNSET
 
 
 class SearchResult(Struct, frozen=True, tag="search_result"):
@@ -112,6 +115,7 @@ class SearchResult(Struct, frozen=True, tag="search_result"):
     source: str
     title: str
     content: list[Text]
+    cache_control: Raw | UnsetType = UNSET
 
 
 class ToolResult(Struct, frozen=True, tag="tool_result"):

@@ -114,9 +114,9 @@ class Parts(ABC, Generic[Part]):
                 case Image():
                     parts += self.image(block)
                 case Document():
-                    parts += self._document(block)
+                    parts += self.document(block)
                 case SearchResult():
-                    parts += self.text(Text(search_result(block)))
+                    parts += self.text(Text(search_result(block), block.cache_control))
                 case ToolResult():
                     parts += self.orphan(block)
                 case Thinking() | RedactedThinking() | ToolUse() | Unknown():
@@ -125,7 +125,8 @@ class Parts(ABC, Generic[Part]):
                     assert_never(block)
         return parts
 
-    def _document(self, document: Document) -> list[Part]:
+    def document(self, document: Document) -> list[Part]:
+        """A document of any kind."""
         if document.citations is not None and document.citations.enabled:
             self.dropped.add("messages.content.document.citations")
         source = document.source

@@ -222,6 +222,58 @@ def test_cached_result(cell: Cell):
     cell.says(*turns, mark="ephemeral", tools=TOOLS)
 
 
+PIXEL = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+
+
+def named(place: str, responses: Declared, deepseek: str = "") -> dict[str, Declared]:
+    """A mark that OpenRouter takes elsewhere alone; `deepseek` is what DeepSeek does without."""
+    return each(
+        dropped("cache_control"),
+        responses=responses,
+        deepseek=dropped("cache_control", *([deepseek] if deepseek else [])),
+        openrouter=dropped(f"messages.content.{place}.cache_control"),
+    )
+
+
+@feature(
+    CACHES,
+    "`cache_control` on an image",
+    named("image", breakpoint_at("input.0.content.0"), "messages.content.image"),
+)
+def test_cached_image(cell: Cell):
+    """A screenshot that a conversation is about."""
+    block = {"type": "image", "source": PIXEL, "cache_control": MARK}
+    cell.says({"role": "user", "content": [block]}, mark="ephemeral")
+
+
+@feature(
+    CACHES,
+    "`cache_control` on a document",
+    named("document", breakpoint_at("input.0.content.0"), "messages.content.document"),
+)
+def test_cached_document(cell: Cell):
+    """A long file that many questions are about."""
+    block = {"type": "document", "source": PDF, "cache_control": MARK}
+    cell.says({"role": "user", "content": [block]}, mark="ephemeral")
+
+
+@feature(
+    CACHES,
+    "`cache_control` on a call",
+    named("tool_use", dropped("messages.content.tool_use.cache_control")),
+)
+def test_cached_call(cell: Cell):
+    """It ends what the model said."""
+    call = {"type": "tool_use", "id": "a", "name": "read", "input": {}, "cache_control": MARK}
+    turns = (
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "It rains"}]},
+    )
+    cell.says(*turns, mark="ephemeral", tools=TOOLS)
+
+
 SESSION = "0f0e0d0c-session"
 
 

@@ -389,6 +389,47 @@ def test_a_result_that_is_to_be_cached_is_marked():
     assert last == {"type": "input_text", "text": "b", **MARK}
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        IMAGE,
+        {"type": "image", "source": PNG},
+        {"type": "document", "source": PDF},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
+        {"type": "document", "source": {"type": "content", "content": [said("a"), IMAGE]}},
+        {"type": "search_result", "source": "s", "title": "t", "content": [said("a")]},
+    ],
+    ids=["url", "png", "pdf", "text", "content", "search result"],
+)
+def test_images_and_documents_are_marked_at_their_end(block: dict[str, Any]):
+    """They are the largest things that a caller wants cached."""
+    turn = user(said("hi"), {**block, "cache_control": {"type": "ephemeral"}})
+    *before, last = items(turn, model="gpt-5.6-sol")[0]["content"]
+
+    assert last["prompt_cache_breakpoint"] == MARK["prompt_cache_breakpoint"]
+    assert not any("prompt_cache_breakpoint" in part for part in before)
+    assert dropped(turn, model="gpt-5.6-sol") == ()
+
+
+def test_a_mark_on_what_the_model_said_is_named():
+    """Calls and the model's texts take none; whoever sets it there must know why nothing is cached."""
+    control = {"cache_control": {"type": "ephemeral"}}
+    turns = (user(said("hi")), assistant(cached("I look"), {**CALL, **control}), user(result("ok")))
+
+    assert dropped(*turns, model="gpt-5.6-sol") == (
+        "messages.content.text.cache_control",
+        "messages.content.tool_use.cache_control",
+    )
+    assert dropped(*turns, model="gpt-5.4") == ("cache_control",)
+
+
+def test_an_image_that_cannot_be_said_takes_no_mark():
+    """The mark is gone with it."""
+    lost = {"type": "image", "source": {"type": "file", "file_id": "f"}, "cache_control": {"type": "ephemeral"}}
+
+    assert dropped(user(said("hi"), lost), model="gpt-5.6-sol") == ("messages.content.image.file",)
+
+
 def test_a_result_that_loses_its_mark_stays_the_same():
     """Clients move their marks to the newest turn: what they leave must still be found in the cache."""
     turns = (assistant(CALL), user(result("ok")), assistant(said("b")), user(cached("c")))

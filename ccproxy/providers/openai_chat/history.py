@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw, UnsetType
 
 from ccproxy.messages import (
     Base64Source,
@@ -102,6 +102,7 @@ class _Writer:
         said: list[Block] = []
         for block in answer:
             if isinstance(block, ToolUse):
+                self._parts.cannot_mark("tool_use", block.cache_control)
                 calls.append(block)
             elif isinstance(block, Thought):
                 thoughts.append(block)
@@ -184,6 +185,7 @@ class _Parts(Parts[Part]):
 
     def image(self, image: Image) -> list[Part]:
         """See `Parts.image`."""
+        self.cannot_mark("image", image.cache_control)
         source = image.source
         match source:
             case _ if self._dialect.only_text:
@@ -197,6 +199,16 @@ class _Parts(Parts[Part]):
                 return []
             case _:
                 assert_never(source)
+
+    def document(self, document: Document) -> list[Part]:
+        """See `Parts.document`."""
+        self.cannot_mark("document", document.cache_control)
+        return super().document(document)
+
+    def cannot_mark(self, place: str, cache_control: Raw | UnsetType) -> None:
+        """Notes a mark that has no place, at a server that knows marks: texts and tools take them alone."""
+        if kept(cache_control, self._dialect):
+            self.dropped.add(f"messages.content.{place}.cache_control")
 
     def file(self, document: Document) -> list[Part]:
         """See `Parts.file`."""

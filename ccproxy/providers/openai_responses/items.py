@@ -167,8 +167,10 @@ class _Writer:
     def _said(self, block: Block, phase: str | UnsetType) -> InputItem | None:
         match block:
             case Text():
+                self._parts.cannot_mark("text", block.cache_control)
                 return InputMessage("assistant", [OutputText(block.text)], phase) if block.text else None
             case ToolUse():
+                self._parts.cannot_mark("tool_use", block.cache_control)
                 return FunctionCall(call_id(block.id), upstream_name(block.name), bytes(block.input).decode())
             case _:
                 self._parts.drop(block)
@@ -217,7 +219,7 @@ class _Writer:
 
 
 class _Parts(Parts[Part]):
-    """The parts of a message. `marks` is how many more texts may be marked for the cache."""
+    """The parts of a message. `marks` is how many more of them may be marked for the cache."""
 
     def __init__(self, dropped: set[str], marks: int) -> None:
         super().__init__(dropped)
@@ -238,14 +240,18 @@ class _Parts(Parts[Part]):
         source = image.source
         match source:
             case Base64Source():
-                return [InputImage(data_url(source))]
+                return self._marked([InputImage(data_url(source))], image.cache_control)
             case UrlSource():
-                return [InputImage(source.url)]
+                return self._marked([InputImage(source.url)], image.cache_control)
             case FileSource() | Unknown():
                 self.drop_source(image)
                 return []
             case _:
                 assert_never(source)
+
+    def document(self, document: Document) -> list[Part]:
+        """See `Parts.document`."""
+        return self._marked(super().document(document), document.cache_control)
 
     def file(self, document: Document) -> list[Part]:
         """See `Parts.file`."""
@@ -276,18 +282,23 @@ class _Parts(Parts[Part]):
         texts = [part.text for part in parts if isinstance(part, InputText)]
         if len(texts) < len(parts):
             parts = [InputText("Error:"), *parts] if result.is_error else parts
-            return self._marked(parts, cached=is_cached(result.cache_control))
+            return self._marked(parts, result.cache_control)
         text = "\n".join(texts) or NO_OUTPUT
         text = f"Error: {text}" if result.is_error else text
         if not self._takes_marks:
             return text
         if any(part.prompt_cache_breakpoint is not UNSET for part in parts):
             return [InputText(text, Breakpoint())]
-        return self._marked([InputText(text)], cached=is_cached(result.cache_control))
+        return self._marked([InputText(text)], result.cache_control)
 
-    def _marked(self, parts: list[Part], *, cached: bool) -> list[Part]:
+    def cannot_mark(self, place: str, cache_control: Raw | UnsetType) -> None:
+        """Notes a mark that has no place: what the model said takes none."""
+        if self._takes_marks and is_cached(cache_control):
+            self.dropped.add(f"messages.content.{place}.cache_control")
+
+    def _marked(self, parts: list[Part], cache_control: Raw | UnsetType) -> list[Part]:
         """The parts with a mark at their end, where one is wanted and there are marks left."""
-        if not (cached and self._marks):
+        if not (parts and self._marks and is_cached(cache_control)):
             return parts
         if parts[-1].prompt_cache_breakpoint is UNSET:
             self._marks -= 1
