@@ -249,10 +249,10 @@ class Gateway:
         except Exception as error:
             if response is None:
                 raise
-            if call.span is not None:
-                call.span.failed(error)
             # The status is out: the failure is the stream's last event, and never looks like an end.
             failure = error if isinstance(error, ApiError) else internal(error, log)
+            if call.span is not None:
+                call.span.failed(failure)
             await response.write(Event("error", failure.document(call.request_id)).encode())
             await response.write_eof()
         return response
