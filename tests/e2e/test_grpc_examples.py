@@ -40,7 +40,6 @@ class Client:
 
     command: Sequence[str]
     env: Mapping[str, str]
-    asks_health: bool = True
 
     def environment(self, address: str, **environ: str) -> dict[str, str]:
         """What it needs to know."""
@@ -95,7 +94,7 @@ def typescript(folder: Path) -> Client:
     env = clean_environment(folder)
     built([npm, "run", "generate"], example, env)
     built([npm, "run", "build"], example, env)
-    return Client([node, str(example / "dist" / "client.js")], env, asks_health=False)
+    return Client([node, str(example / "dist" / "client.js")], env)
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
@@ -169,12 +168,11 @@ def test_calls_are_spread_over_the_addresses_of_a_name(
         eventually(lambda log=replica.log: '"method":"create_message"' in log.read_text())
 
 
+@pytest.mark.parametrize("client", ["python", "go"], indirect=True)  # Node's gRPC asks no address for its health
 def test_an_address_that_drains_gets_no_calls(
     client: Client, replicas: list[Service], eventually: Callable[[Callable[[], bool]], None]
 ):
     """Before its port closes, while a new connection to it would still be taken."""
-    if not client.asks_health:
-        pytest.skip("Node's gRPC does not ask an address for its health")
     draining, other = replicas
     draining.process.terminate()
     eventually(lambda: draining.get("/health").status_code == httpx.codes.SERVICE_UNAVAILABLE)
