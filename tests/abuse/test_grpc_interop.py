@@ -83,9 +83,6 @@ async def test_empty_unary(channel: grpc.aio.Channel):
     assert (await status_pb2_grpc.StatusStub(channel).GetInfo(status_pb2.GetInfoRequest())).message == "LLMs API"
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Sending a large body"
-)  # aiohttp's advice to its client, which this is not about
 async def test_large_unary(channel: grpc.aio.Channel):
     """Larger than grpc's own limit of four MiB."""
     answer = await proxy_pb2_grpc.ProxyStub(channel).CreateMessage(asked("x" * (6 << 20)))
