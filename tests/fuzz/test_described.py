@@ -13,7 +13,7 @@ import msgspec
 from integration.process import process
 
 EXAMPLES = int(os.environ.get("CCPROXY_FUZZ_CASES", "2000")) // 40  # for each operation
-LEAST_CASES = 10 * EXAMPLES  # of all twelve: some have little that can vary
+LEAST_CASES = 5 * EXAMPLES  # of all together: most have little that can vary, and soon no more of it
 SEED = "4711"
 DOCUMENT = Path(__file__).resolve().parents[2] / "ccproxy" / "openapi.json"
 CONFIG = Path(__file__).parent / "schemathesis.toml"
