@@ -1,6 +1,7 @@
 """The line between grpc.aio and our handlers: who calls, may they, and how failures leave.
 
-Handlers take and give bytes. A request is decoded only after its caller has been let in, and every failure leaves
+Handlers take and give bytes. A request is read and decoded only after its caller has been let in: to grpc every
+request is a stream, for it reads the message of one that is none before any of our code runs. Every failure leaves
 as a status with details. With grpc's own decoding an unreadable request is answered before any of our code runs,
 and an exception with its own text.
 
@@ -101,24 +102,24 @@ class Boundary:
     def unary(self, method: str, handler: Unary) -> Handler:
         """A handler that answers once. `method` is the full name that `access` and the metrics know."""
 
-        async def behaviour(request: bytes, context: Context) -> bytes:
+        async def behaviour(_: AsyncIterator[bytes], context: Context) -> bytes:
             async with self._guarded(method, "unary", context) as rpc:
-                return await handler(request, rpc)
+                return await handler(await _only_message(context), rpc)
 
-        return grpc.unary_unary_rpc_method_handler(behaviour)
+        return grpc.stream_unary_rpc_method_handler(behaviour)
 
     def streaming(self, method: str, handler: Streaming) -> Handler:
         """A handler that answers with a stream. A caller that takes no message for too long loses it."""
 
-        async def behaviour(request: bytes, context: Context) -> None:
+        async def behaviour(_: AsyncIterator[bytes], context: Context) -> None:
             async with (
                 self._guarded(method, "server_stream", context) as rpc,
-                aclosing(handler(request, rpc)) as messages,
+                aclosing(handler(await _only_message(context), rpc)) as messages,
             ):
                 async for message in messages:
                     await self._write(context, message)
 
-        return grpc.unary_stream_rpc_method_handler(behaviour)
+        return grpc.stream_stream_rpc_method_handler(behaviour)
 
     def bidirectional(self, method: str, handler: Bidirectional) -> Handler:
         """A handler that takes and answers with a stream."""
@@ -188,6 +189,18 @@ def parse(message_class: type[Request], data: bytes) -> Request:
         return message_class.FromString(data)
     except DecodeError as error:
         raise invalid(f"The request is not a valid {message_class.DESCRIPTOR.full_name}") from error
+
+
+async def _only_message(context: Context) -> bytes:
+    """The message of a request that has one.
+
+    Raises:
+        ApiError: INVALID_REQUEST, where it has none.
+    """
+    message = await context.read()
+    if not isinstance(message, bytes):
+        raise invalid("The request has no message")
+    return message
 
 
 @contextmanager

@@ -351,6 +351,31 @@ async def test_metrics_count_by_the_usual_names(channel: grpc.aio.Channel, servi
         assert any(f'grpc_code="{code}"' in found and line in found for found in text.splitlines()), code
 
 
+@pytest.mark.parametrize("method", ["CreateMessage", "StreamMessage", "CountTokens", "ListModels"])
+async def test_a_caller_without_the_key_is_refused_before_its_message_is_read(method: str):
+    """It may be 32 MiB large, and a connection has a thousand at a time: no stranger may fill the memory so."""
+    config = Config(port=0, grpc_port=0, demo=True, apikey=Secret(KEY))
+    async with (
+        running(config, {}) as service,
+        grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc_port}") as channel,
+    ):
+        call = channel.stream_unary(f"/ccproxy.v1.Proxy/{method}")(timeout=10)  # sends its headers, and waits
+        error = await refused(call)
+
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("method", ["CreateMessage", "StreamMessage", "GetModel"])
+async def test_a_request_without_a_message_is_the_callers_mistake(channel: grpc.aio.Channel, method: str):
+    """No client library sends one; whoever writes frames by hand is told."""
+    call = channel.stream_unary(f"/ccproxy.v1.Proxy/{method}")(timeout=10)
+    await call.done_writing()
+    error = await refused(call)
+
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "no message" in (error.details() or "")
+
+
 async def test_without_the_key_nothing_is_served_that_costs_money():
     """Over gRPC as over HTTP, by the same code."""
     config = Config(port=0, grpc_port=0, demo=True, apikey=Secret(KEY))
