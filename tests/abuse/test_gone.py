@@ -30,6 +30,9 @@ class Gone:
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return ()
 
+    async def read(self) -> bytes:
+        return b""
+
     async def write(self, _: bytes) -> None:
         await self._fail()
 
@@ -62,20 +65,20 @@ class Handlers:
             finally:
                 self.closed = True
 
-        await self._boundary.streaming(METHOD, behaviour).unary_stream(b"", context)
+        await self._boundary.streaming(METHOD, behaviour).stream_stream(context, context)
 
     async def announce(self, context: Gone) -> None:
         async def behaviour(_: bytes, rpc: Rpc) -> bytes:
             await rpc.announce({})
             return b""
 
-        await self._boundary.unary(METHOD, behaviour).unary_unary(b"", context)
+        await self._boundary.unary(METHOD, behaviour).stream_unary(context, context)
 
     async def refuse(self, context: Gone) -> None:
         async def behaviour(_: bytes, __: Rpc) -> bytes:
             raise ApiError(Reason.NOT_FOUND, "nothing")
 
-        await self._boundary.unary(METHOD, behaviour).unary_unary(b"", context)
+        await self._boundary.unary(METHOD, behaviour).stream_unary(context, context)
 
     def counted(self, code: str) -> bool:
         text = self.metrics.exposition(None)[0].decode()
