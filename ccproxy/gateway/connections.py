@@ -7,8 +7,12 @@ this leans on.
 """
 
 import asyncio
+import fcntl
 import logging
 import socket
+import struct
+import sys
+import termios
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -28,6 +32,8 @@ from ccproxy.ids import new_request_id
 SEND_BUFFER_BYTES = 128 << 10  # in the kernel, which otherwise takes 4 MB for a peer that does not read
 DEAD_AFTER = 2 / 3  # of the write timeout: the kernel gives up a peer that confirms nothing or has no room
 LOCAL_RESERVE = 64  # connections beyond the limit, so that this host can still ask how the service is
+
+_INT = struct.Struct("i")  # what the kernel answers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -145,8 +151,7 @@ class Connection(RequestHandler):
     def pause_writing(self) -> None:
         """The peer takes less than it is sent."""
         super().pause_writing()
-        if self.transport is not None:
-            self._stalled = self._loop.call_later(self._terms.limits.write_timeout, self.transport.abort)
+        self._watch_stall()
 
     def resume_writing(self) -> None:
         """The peer has taken what waited for it."""
@@ -154,6 +159,21 @@ class Connection(RequestHandler):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+    def _watch_stall(self) -> None:
+        """Looks again after the time in which the peer must have taken something."""
+        if self.transport is not None:
+            wait, left = self._terms.limits.write_timeout, _left(self.transport)
+            self._stalled = self._loop.call_later(wait, self._end_stalled, left)
+
+    def _end_stalled(self, before: int) -> None:
+        """Ends what has taken nothing since `before` bytes were left. What is slow goes on."""
+        if self.transport is None:
+            return
+        if _left(self.transport) < before:
+            self._watch_stall()
+        else:
+            self.transport.abort()
 
     def handle_error(
         self,
@@ -242,6 +262,17 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         return Server(await super()._make_server(), self._terms)
+
+
+def _left(transport: asyncio.Transport) -> int:
+    """Bytes that the peer has not taken: those here and, on Linux, those in the kernel."""
+    left = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is None or sys.platform != "linux":
+        return left
+    queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+    number: int = _INT.unpack(queued)[0]
+    return left + number
 
 
 def _bound_buffers(transport: asyncio.Transport, write_timeout: float) -> None:

@@ -307,13 +307,13 @@ async def test_a_client_that_reads_nothing_loses_its_answer(stream: bool):  # no
 async def test_a_client_that_reads_slowly_keeps_its_answer():
     """It is a stall that ends a stream, not a low speed."""
     async with serving(write_timeout=1) as service:
-        client = await unread(service, asking("[[tokens 30000]]", stream=True))
+        client = await unread(service, asking("[[tokens 8000]]", stream=True))
         body = b""
         while part := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 65_536), 5):
             body += part
             if b"message_stop" in body[-500:]:
                 break
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
         client.close()
 
     assert b'"type":"message_stop"' in body
